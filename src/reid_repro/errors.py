@@ -1,0 +1,5 @@
+"""Errors that a user can mend: one line that says what, where and what to do."""
+
+
+class UserError(Exception):
+    """Bad input or configuration. The command line prints the message alone, without a traceback."""

@@ -1,0 +1,227 @@
+"""From the files in workflow/ and the user's overrides to the runs that have to be made.
+
+One run (`{paper}/{variant}/{dataset}/seed{n}`) is trained once and serves every table that
+shows it. The Snakefile asks this module what there is to do; the command line asks it what a
+run's settings are. Neither torch nor snakemake is imported here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from reid_repro.config import (
+    NAME,
+    Config,
+    DatasetConfig,
+    ModelConfig,
+    PaperConfig,
+    RenderedDataset,
+    Strict,
+    TrainingConfig,
+    checked,
+    merge,
+    read_yaml,
+)
+from reid_repro.errors import UserError
+
+__all__ = ["NAME", "Plan", "ResolvedRun", "Run", "load"]
+
+WORKFLOW = Path("workflow")
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """The name of one training: which paper, variant, dataset and seed."""
+
+    paper: str
+    variant: str
+    dataset: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.paper}/{self.variant}/{self.dataset}/seed{self.seed}"
+
+    @classmethod
+    def parse(cls, name: str) -> Run:
+        """The inverse of `str(run)`; UserError where `name` has another form."""
+        parts = name.split("/")
+        if len(parts) != 4 or not parts[3].removeprefix("seed").isdecimal():
+            raise UserError(f"run '{name}': expected PAPER/VARIANT/DATASET/seedN")
+        return cls(parts[0], parts[1], parts[2], int(parts[3].removeprefix("seed")))
+
+
+class ResolvedRun(Strict):
+    """Everything that decides what a run's training does; written whole into run.json."""
+
+    run: str
+    scale: str
+    seed: int
+    dataset: str
+    model: ModelConfig
+    training: TrainingConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked configuration and what follows from it."""
+
+    config: Config
+    papers: Mapping[str, PaperConfig]
+    overrides: Mapping[str, Any]
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """Every run of every paper, each once, in a fixed order."""
+        return tuple(
+            Run(paper, variant, dataset, seed)
+            for paper in self.config.papers
+            for variant in self.papers[paper].variants
+            for dataset in self.datasets_of(paper)
+            for seed in self.config.seeds
+        )
+
+    @cached_property
+    def datasets(self) -> tuple[str, ...]:
+        """The datasets that the runs need."""
+        return tuple(dict.fromkeys(run.dataset for run in self.runs))
+
+    def datasets_of(self, paper: str) -> tuple[str, ...]:
+        """The datasets on which a paper is run at this scale."""
+        if self.config.evaluate_on:
+            return self.config.evaluate_on
+        return self.papers[paper].datasets.get(self.config.scale, ())
+
+    def dataset(self, name: str) -> DatasetConfig:
+        """A dataset's settings; UserError lists the known names."""
+        try:
+            return self.config.datasets[name]
+        except KeyError:
+            known = ", ".join(sorted(self.config.datasets))
+            raise UserError(f"unknown dataset '{name}'; known: {known}") from None
+
+    def is_rendered(self, name: str) -> bool:
+        """Whether the dataset is drawn here, not read from a folder."""
+        return isinstance(self.dataset(name), RenderedDataset)
+
+    def resolve(self, run: Run | str) -> ResolvedRun:
+        """A run's settings: the scale's, with the paper's variant laid over."""
+        run = Run.parse(run) if isinstance(run, str) else run
+        paper = self.papers.get(run.paper)
+        if paper is None or run.variant not in paper.variants:
+            raise UserError(
+                f"run '{run}': no variant '{run.variant}' of paper '{run.paper}' in workflow/papers"
+            )
+        self.dataset(run.dataset)
+        variant = paper.variants[run.variant]
+        where = f"workflow/papers/{run.paper}.yaml: variants.{run.variant}"
+        model = merge(self.config.model.model_dump(), dict(variant.model))
+        training = merge(self._training_defaults(run.dataset), dict(variant.training))
+        return ResolvedRun(
+            run=str(run),
+            scale=self.config.scale,
+            seed=run.seed,
+            dataset=run.dataset,
+            model=checked(ModelConfig, model, f"{where}.model"),
+            training=checked(TrainingConfig, training, f"{where}.training"),
+        )
+
+    def _training_defaults(self, dataset: str) -> dict[str, Any]:
+        """The scale's recipe; people are trained upright (2:1), vehicles square."""
+        training = self.config.training.model_dump()
+        settings = self.dataset(dataset)
+        if isinstance(settings, RenderedDataset):
+            training |= {"height": settings.height, "width": settings.width}
+        return training
+
+    def rerankers_of(self, paper: str) -> tuple[str, ...]:
+        """The names of the re-rankers that a paper's tables show."""
+        return self.papers[paper].rerankers
+
+    def settings(self, *sections: str) -> str:
+        """Sections of the configuration as one line of JSON: what a rule depends on."""
+        values = self.config.model_dump(mode="json")
+        return json.dumps({name: values[name] for name in sections}, sort_keys=True)
+
+    @cached_property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name this configuration."""
+        values = self.config.model_dump(mode="json")
+        papers = {name: paper.model_dump(mode="json") for name, paper in self.papers.items()}
+        text = json.dumps([values, papers], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def load(overrides: Mapping[str, Any] | None = None, *, workflow: Path = WORKFLOW) -> Plan:
+    """Read workflow/, lay `overrides` over the scale's configuration, check everything.
+
+    Raises UserError with the file and the key for any mistake.
+    """
+    overrides = dict(overrides or {})
+    scale = str(overrides.get("scale", "demo"))
+    scale_file = workflow / "config" / f"{scale}.yaml"
+    if not scale_file.is_file():
+        known = ", ".join(sorted(f.stem for f in (workflow / "config").glob("*.yaml")))
+        raise UserError(f"config: key 'scale': unknown scale '{scale}'; known: {known}")
+    values = read_yaml(scale_file)
+    values["datasets"] = merge(_dataset_facts(workflow), values.get("datasets") or {})
+    where = f"{scale_file}" + (" with --config" if overrides else "")
+    values = merge(values, overrides)
+    _check_dataset_sources(values["datasets"], where)
+    config = checked(Config, values, where)
+    papers = {name: _paper(workflow, name) for name in config.papers}
+    plan = Plan(config=config, papers=papers, overrides=overrides)
+    _check_references(plan, workflow)
+    return plan
+
+
+def _dataset_facts(workflow: Path) -> dict[str, Any]:
+    return {file.stem: read_yaml(file) for file in sorted((workflow / "datasets").glob("*.yaml"))}
+
+
+def _check_dataset_sources(datasets: Any, where: str) -> None:
+    """A dataset without a source is nearly always a misspelt name: say that."""
+    if not isinstance(datasets, dict):
+        raise UserError(f"{where}: key 'datasets': expected a mapping of name to settings")
+    known = sorted(name for name, value in datasets.items() if _has_source(value))
+    for name, value in datasets.items():
+        if not _has_source(value):
+            raise UserError(
+                f"{where}: key 'datasets.{name}': unknown dataset '{name}' (known: "
+                f"{', '.join(known)}); a new one needs 'source: market1501' or 'source: csv'"
+            )
+
+
+def _has_source(value: Any) -> bool:
+    return isinstance(value, dict) and "source" in value
+
+
+def _paper(workflow: Path, name: str) -> PaperConfig:
+    file = workflow / "papers" / f"{name}.yaml"
+    if not file.is_file():
+        known = ", ".join(sorted(f.stem for f in (workflow / "papers").glob("*.yaml")))
+        raise UserError(f"config: key 'papers': unknown paper '{name}'; known: {known}")
+    return checked(PaperConfig, read_yaml(file), str(file))
+
+
+def _check_references(plan: Plan, workflow: Path) -> None:
+    for name, paper in plan.papers.items():
+        file = workflow / "papers" / f"{name}.yaml"
+        for reranker in paper.rerankers:
+            if reranker not in plan.config.rerankers:
+                known = ", ".join(plan.config.rerankers)
+                raise UserError(f"{file}: rerankers: unknown '{reranker}'; known: {known}")
+        for dataset in plan.datasets_of(name):
+            plan.dataset(dataset)
+    if not plan.runs:
+        raise UserError(
+            f"config: no paper names a dataset at scale '{plan.config.scale}'; "
+            "set 'evaluate_on' to the datasets to run on"
+        )
+    for run in plan.runs:
+        plan.resolve(run)
