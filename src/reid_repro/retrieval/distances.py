@@ -1,0 +1,240 @@
+"""Distances between feature rows: fast rows with a certified error bound, and exact pairs.
+
+One definition holds everywhere in `reid_repro.retrieval`, on every device and at every block size:
+
+* features are held in float32 (other float types are rounded to it on the way in);
+* `euclidean` is |x - y|; `cosine` is 1 - cos(x, y), computed as half the squared Euclidean
+  distance of the L2-normalised features; a zero vector is at cosine distance 1 from everything;
+* a distance is evaluated in float64 from the differences of the features, then rounded to float32;
+  equal distances are ordered by the gallery's own order.
+
+A matrix product in float32 cannot give that: its last bits change with the shape of the block, the
+library and the device, and |x|^2 + |y|^2 - 2 x.y cancels for near copies. So the product only
+*proposes* (`FeatureSpace.approximate`), within a bound on its rounding error that holds for any
+order of summation (`FeatureSpace.slack`), and whatever that bound leaves undecided is settled by
+`FeatureSpace.exact`. Searches and evaluations built on the three are exact and repeatable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Metric = Literal["euclidean", "cosine"]
+Features = npt.NDArray[np.floating[Any]] | Tensor
+
+UNIT_ROUNDOFF = 2.0**-24
+SMALLEST_NORMAL = 2.0**-126
+LARGEST_NORM = 1e18  # beyond it the squares of float32 features overflow
+PAIR_ELEMENTS = 1 << 19  # float64 elements of a chunk of exact pairs (4 MiB stays in cache)
+ROW_ELEMENTS = 1 << 22  # elements of a chunk of feature rows taken to float64
+BLOCK_ELEMENTS = 1 << 23  # elements of a default block x gallery matrix (32 MiB in float32)
+
+
+def check_choice(name: str, value: str, choices: object) -> None:
+    """Raise ValueError unless `value` is one of the strings of the Literal type `choices`."""
+    allowed = get_args(choices)
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}: use one of {', '.join(map(repr, allowed))}")
+
+
+def default_block(n_gallery: int) -> int:
+    """Rows of a block such that block x gallery stays near 32 MiB (16 to 1,024 rows)."""
+    return int(min(1024, max(16, BLOCK_ELEMENTS // max(n_gallery, 1))))
+
+
+def as_features(features: Features, name: str, device: torch.device | str | None = None) -> Tensor:
+    """Check a feature matrix and return it as a contiguous float32 tensor (n, d).
+
+    Numpy arrays come to the CPU, tensors stay on their device unless `device` is given.
+
+    Raises:
+        ValueError: not a float matrix, empty, not finite, or too large for float32 squares.
+    """
+    tensor = torch.as_tensor(features)
+    if tensor.ndim != 2 or not tensor.is_floating_point():
+        raise ValueError(
+            f"{name} must be a float matrix (n, d); got {tensor.dtype} "
+            f"of shape {tuple(tensor.shape)}"
+        )
+    if tensor.shape[0] == 0 or tensor.shape[1] == 0:
+        raise ValueError(f"{name} is empty: shape {tuple(tensor.shape)}")
+    tensor = tensor.detach().to(device=device, dtype=torch.float32).contiguous()
+    finite = torch.isfinite(tensor.sum(1)) & torch.isfinite(tensor.abs().amax(1))
+    if not bool(finite.all()):
+        row = int((~finite).nonzero()[0])
+        raise ValueError(f"{name} row {row} holds NaN or infinite values in float32")
+    return tensor
+
+
+def normalised(features: Tensor) -> Tensor:
+    """L2-normalise rows (n, d) in float64, rounded to float32; zero rows stay zero."""
+    out = torch.empty_like(features)
+    for rows in _row_chunks(features):
+        chunk = features[rows].double()
+        norm = chunk.square().sum(1, keepdim=True).sqrt_()
+        out[rows] = chunk.div_(torch.where(norm > 0, norm, torch.ones_like(norm))).float()
+    return out
+
+
+class FeatureSpace:
+    """Queries (n, d) and gallery (g, d) prepared for one metric.
+
+    "Squared" below is the squared Euclidean distance of the prepared rows. Under `cosine` the rows
+    are normalised, and a zero row counts one more, so that the distance is always squared / 2.
+    """
+
+    def __init__(self, queries: Features, gallery: Features, metric: Metric) -> None:
+        check_choice("metric", metric, Metric)
+        same = queries is gallery
+        query, entries = as_features(queries, "queries"), as_features(gallery, "gallery")
+        if query.shape[1] != entries.shape[1]:
+            raise ValueError(
+                f"queries have {query.shape[1]} dimensions, gallery has {entries.shape[1]}"
+            )
+        if query.device != entries.device:
+            raise ValueError(f"queries are on {query.device}, gallery on {entries.device}")
+        if metric == "cosine":
+            entries = normalised(entries)
+            query = entries if same else normalised(query)
+        self.metric: Metric = metric
+        self.queries = entries if same else query
+        self.gallery = entries
+        self._prepare()
+
+    @property
+    def n_queries(self) -> int:
+        return self.queries.shape[0]
+
+    @property
+    def n_gallery(self) -> int:
+        return self.gallery.shape[0]
+
+    def _prepare(self) -> None:
+        """Set the operands of the product: centred when the features sit far off the origin.
+
+        Distances do not move with the origin but the rounding error of the product grows with the
+        norms: features in a narrow cone (an untrained network) would leave too much undecided.
+        """
+        same = self.queries is self.gallery
+        centre = _mean(self.gallery)
+        typical = float(_squared_norms(self.gallery).mean())
+        if float(centre.square().sum()) > 0.25 * typical:
+            self._right = _shifted(self.gallery, centre)
+            self._left = self._right if same else _shifted(self.queries, centre)
+        else:
+            self._left, self._right = self.queries, self.gallery
+        left, right = _squared_norms(self._left), _squared_norms(self._right)
+        largest = float(max(left.max(), right.max())) ** 0.5
+        if not largest < LARGEST_NORM:
+            raise ValueError(f"features have norms up to {largest:.3g}: scale them down")
+        self._left_zero, self._right_zero = (
+            self._zero_bias(self.queries),
+            self._zero_bias(self.gallery),
+        )
+        self._left_squared = (left + self._left_zero).float()
+        self._right_squared = (right + self._right_zero).float()
+        self._slack = self._rounding_bound(left.sqrt(), float(right.max()) ** 0.5)
+
+    def _zero_bias(self, features: Tensor) -> Tensor:
+        if self.metric == "euclidean":
+            return torch.zeros(len(features), dtype=torch.float64, device=features.device)
+        return (features.abs().amax(1) == 0).double()
+
+    def _rounding_bound(self, left_norm: Tensor, right_norm: float) -> Tensor:
+        """Bound of |approximate - exact squared|, one for each query, shape (n, 1), float32.
+
+        2 gamma_d |x||y| is the product's error for any order of summation, gamma_d = d u/(1 - d u).
+        16 u (|x| + |y|)^2 covers the norms, two additions, the centring, the rounding of both
+        compared distances to float32 and of the thresholds. The last term covers underflow.
+        """
+        dim = self.gallery.shape[1]
+        gamma = dim * UNIT_ROUNDOFF / (1 - dim * UNIT_ROUNDOFF)
+        bound = 2 * gamma * left_norm * right_norm
+        spread = (left_norm + right_norm).square()
+        if self.metric == "cosine":
+            spread = spread + 2  # the count of zero rows enters the sum as well
+        bound = bound + 16 * UNIT_ROUNDOFF * spread + 4 * dim * SMALLEST_NORMAL
+        return (bound * (1 + 4 * UNIT_ROUNDOFF)).float()[:, None]
+
+    def approximate(self, start: int, stop: int, columns: slice = slice(None)) -> Tensor:
+        """Squared distances of queries start:stop to gallery[columns], float32, within slack().
+
+        Values may be slightly negative. Shape (stop - start, number of columns).
+        """
+        with full_precision(self.gallery.device):
+            block = torch.addmm(
+                self._right_squared[columns],
+                self._left[start:stop],
+                self._right[columns].T,
+                alpha=-2.0,
+            )
+        return block.add_(self._left_squared[start:stop, None])
+
+    def slack(self, start: int, stop: int) -> Tensor:
+        """Bound on the error of `approximate`, (stop - start, 1) float32.
+
+        An entry whose approximate squared distance is more than this from the exact squared
+        distance of another is on the same side of it in the final float32 order.
+        """
+        return self._slack[start:stop]
+
+    def exact(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Exact squared distances of the pairs (queries[rows], gallery[columns]), (p,) float64."""
+        out = torch.empty(len(rows), dtype=torch.float64, device=self.gallery.device)
+        step = max(1, PAIR_ELEMENTS // self.gallery.shape[1])
+        for first in range(0, len(rows), step):
+            row, column = rows[first : first + step], columns[first : first + step]
+            difference = self.queries[row].double().sub_(self.gallery[column])
+            out[first : first + step] = difference.square_().sum(1)
+        if self.metric == "cosine":
+            out += self._left_zero[rows] + self._right_zero[columns]
+        return out
+
+    def distance(self, squared: Tensor) -> Tensor:
+        """The metric's distance of squared distances, float32 of the same shape."""
+        if self.metric == "cosine":
+            return (squared / 2).clamp_(min=0).float()
+        return squared.clamp(min=0).sqrt_().float()
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Matrix products in true float32: no TF32, no bf16 products, no autocast."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _row_chunks(features: Tensor) -> Iterator[slice]:
+    step = max(1, ROW_ELEMENTS // features.shape[1])
+    for first in range(0, features.shape[0], step):
+        yield slice(first, first + step)
+
+
+def _mean(features: Tensor) -> Tensor:
+    total = torch.zeros(features.shape[1], dtype=torch.float64, device=features.device)
+    for rows in _row_chunks(features):
+        total += features[rows].double().sum(0)
+    return total / features.shape[0]
+
+
+def _squared_norms(features: Tensor) -> Tensor:
+    return torch.cat([features[rows].double().square_().sum(1) for rows in _row_chunks(features)])
+
+
+def _shifted(features: Tensor, centre: Tensor) -> Tensor:
+    out = torch.empty_like(features)
+    for rows in _row_chunks(features):
+        out[rows] = features[rows].double().sub_(centre).float()
+    return out

@@ -1,0 +1,205 @@
+"""Evaluation of a retrieval: features or distances in, mAP, CMC and mINP out, by query blocks.
+
+Protocol: a query's own identity seen by its own camera can be removed, junk (identity -1) never
+counts, distractors (identity 0) are wrong answers, queries without any match are counted and left
+out of every mean (`matches.py`). The metrics are defined in `scoring.py`; the distances, and what
+"exact" means for them, in `distances.py`. Equal distances are ranked in gallery order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from reid_repro.retrieval.distances import (
+    Features,
+    FeatureSpace,
+    Metric,
+    as_features,
+    default_block,
+)
+from reid_repro.retrieval.matches import Labels, Matches, SameCamera
+from reid_repro.retrieval.rerank.base import Reranker
+from reid_repro.retrieval.scoring import (
+    APRule,
+    Evaluation,
+    FloatArray,
+    Rules,
+    average_precision,
+    score,
+)
+
+__all__ = ["Evaluation", "average_precision", "evaluate", "evaluate_distances"]
+
+Blocks = FloatArray | Tensor | Iterable[FloatArray | Tensor]
+
+
+def evaluate(
+    query: Features,
+    gallery: Features,
+    query_ids: Labels,
+    gallery_ids: Labels,
+    query_cameras: Labels | None = None,
+    gallery_cameras: Labels | None = None,
+    *,
+    metric: Metric = "euclidean",
+    ap: APRule = "step",
+    same_camera: SameCamera = "remove",
+    single_gallery_shot: bool = False,
+    repeats: int = 1,
+    seed: int = 0,
+    ranks: int = 50,
+    reranker: Reranker | None = None,
+) -> Evaluation:
+    """Rank the gallery for every query by feature distance, or by a re-ranker, and score it.
+
+    No query x gallery matrix is kept: blocks of rows stream through the scorer. Without a
+    re-ranker, ranks follow the exact distances of `distances.py`, whatever the device.
+
+    Args:
+        query: features (n, d), numpy or torch, any float type; `gallery` (g, d).
+        query_ids: identities, (n,) integers; `gallery_ids` (g,): -1 junk, 0 distractor.
+        query_cameras: cameras, (n,) integers, -1 unknown; `gallery_cameras` (g,). Without cameras
+            nothing is removed.
+        metric: distance of the features. A re-ranker has its own; this one is then not used.
+        ap: definition of average precision.
+        same_camera: whether entries of the query's identity and camera are removed.
+        single_gallery_shot: rank galleries of one image an identity, drawn after the removal
+            (`matches.SingleShotGalleries`), `repeats` times from `seed`; values are means.
+        ranks: length of the CMC.
+        reranker: fitted here on the query and the gallery as given, junk included (junk images
+            are part of a real gallery): to keep junk out of the graph, leave it out of `gallery`.
+
+    Raises:
+        ValueError: arguments that do not fit together, or no query with any match.
+    """
+    rules = Rules(
+        ap=ap,
+        same_camera=same_camera,
+        single_gallery_shot=single_gallery_shot,
+        repeats=repeats,
+        seed=seed,
+        ranks=ranks,
+    )
+    matches = Matches(query_ids, gallery_ids, query_cameras, gallery_cameras, same_camera)
+    query, gallery = as_features(query, "query"), as_features(gallery, "gallery")
+    for name, features, labels in (
+        ("query", query, matches.n_query),
+        ("gallery", gallery, matches.n_gallery),
+    ):
+        if len(features) != labels:
+            raise ValueError(f"{name} has {len(features)} rows, {name}_ids {labels}")
+    if reranker is None:
+        if len(matches.kept) < matches.n_gallery:
+            gallery = gallery[torch.from_numpy(matches.kept).to(gallery.device)]
+        blocks = _exact_rows(query, gallery, metric, matches)
+    else:
+        reranker.fit(query, gallery)
+        blocks = _kept_columns(_reranked(reranker, len(query), len(gallery)), matches)
+    return score(blocks, matches, rules)
+
+
+def evaluate_distances(
+    blocks: Blocks,
+    query_ids: Labels,
+    gallery_ids: Labels,
+    query_cameras: Labels | None = None,
+    gallery_cameras: Labels | None = None,
+    *,
+    ap: APRule = "step",
+    same_camera: SameCamera = "remove",
+    single_gallery_shot: bool = False,
+    repeats: int = 1,
+    seed: int = 0,
+    ranks: int = 50,
+) -> Evaluation:
+    """Score given distances: a matrix (n, g), or consecutive blocks of its rows.
+
+    Any float type is compared as it comes. The other arguments are those of `evaluate`.
+
+    Raises:
+        ValueError: arguments that do not fit together, NaN distances, or no query with any match.
+    """
+    rules = Rules(
+        ap=ap,
+        same_camera=same_camera,
+        single_gallery_shot=single_gallery_shot,
+        repeats=repeats,
+        seed=seed,
+        ranks=ranks,
+    )
+    matches = Matches(query_ids, gallery_ids, query_cameras, gallery_cameras, same_camera)
+    if isinstance(blocks, np.ndarray | Tensor):
+        blocks = [blocks]
+    return score(_kept_columns(blocks, matches), matches, rules)
+
+
+def _exact_rows(
+    query: Tensor, gallery: Tensor, metric: Metric, matches: Matches
+) -> Iterator[FloatArray]:
+    """Distance rows that order every entry exactly with respect to every match of its query.
+
+    Entries whose float32 product lies within its error bound of a match are re-scored exactly;
+    for the others the product already tells the side.
+    """
+    if len(gallery) == 0:
+        raise ValueError("every gallery entry is junk (identity -1): nothing to rank")
+    space = FeatureSpace(query, gallery, metric)
+    step = default_block(len(gallery))
+    for start in range(0, len(query), step):
+        stop = min(start + step, len(query))
+        squared = space.approximate(start, stop)
+        distance = space.distance(squared)
+        columns = [matches.of(row)[0] for row in range(start, stop)]
+        if any(map(len, columns)):
+            row, column = _undecided(space, squared, start, columns)
+            distance[row, column] = space.distance(space.exact(row + start, column))
+        yield distance.cpu().numpy()
+
+
+def _undecided(
+    space: FeatureSpace, squared: Tensor, start: int, matches: list[npt.NDArray[np.int64]]
+) -> tuple[Tensor, Tensor]:
+    """Rows and columns of a block that the error bound leaves undecided against some match."""
+    counts = np.array([len(columns) for columns in matches])
+    device = squared.device
+    row = torch.from_numpy(np.repeat(np.arange(len(matches)), counts)).to(device)
+    place = torch.from_numpy(np.concatenate([np.arange(count) for count in counts])).to(device)
+    column = torch.from_numpy(np.concatenate(matches)).to(device)
+    target = torch.full((len(matches), int(counts.max())), torch.inf, device=device)
+    target[row, place] = space.exact(row + start, column).float()
+    target = target.sort(1).values
+    slack = space.slack(start, start + len(matches))
+    # The first match whose window ends at or after an entry is the only one to ask about.
+    upper, lower = target + slack, target - slack
+    first = torch.searchsorted(upper, squared).clamp_(max=upper.shape[1] - 1)
+    near = (lower.gather(1, first) <= squared) & (squared <= upper.gather(1, first))
+    undecided = near.nonzero(as_tuple=True)
+    return undecided[0], undecided[1]
+
+
+def _reranked(reranker: Reranker, n_query: int, n_gallery: int) -> Iterator[FloatArray]:
+    step = default_block(n_gallery)
+    for start in range(0, n_query, step):
+        yield reranker.distances(start, min(start + step, n_query))
+
+
+def _kept_columns(blocks: Iterable[FloatArray | Tensor], matches: Matches) -> Iterator[FloatArray]:
+    """Check row blocks and drop the junk columns."""
+    for given in blocks:
+        block = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+        if block.ndim != 2 or block.shape[1] != matches.n_gallery:
+            raise ValueError(
+                f"distance block of shape {block.shape}: expected (rows, {matches.n_gallery}), "
+                "one column a gallery image"
+            )
+        if block.size and np.isnan(block.min()):
+            raise ValueError("distances hold NaN: no rank can be given to them")
+        if len(matches.kept) < matches.n_gallery:
+            block = block[:, matches.kept]
+        yield cast(FloatArray, block)
