@@ -1,0 +1,222 @@
+"""From a mesh to pixels: projection, painter's order, polygon numbers, exact part boxes.
+
+Only one canvas is drawn: it holds the number of the polygon seen in each pixel. Colours and
+parts are looked up from it, so the boxes are exact for what the image shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from reid_repro.rendering.cameras import Camera
+from reid_repro.rendering.scene import PartBox
+from reid_repro.rendering.vehicle_mesh import SOLID_ZONES, Finish, Mesh, Zone
+
+MIN_VISIBILITY = 0.3
+_SOLID = np.isin(np.arange(len(Zone)), SOLID_ZONES)
+
+
+@dataclass(frozen=True)
+class View:
+    """A pinhole camera that looks at `target`; `axes` rows are right, down and forward."""
+
+    position: np.ndarray
+    axes: np.ndarray
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """(M, 3) -> (M, 3): x and y on the image plane at distance 1, y down, and the depth."""
+        seen = (points - self.position) @ self.axes.T
+        depth = np.maximum(seen[:, 2:], 0.1)
+        projected: np.ndarray = np.concatenate([seen[:, :2] / depth, depth], axis=1)
+        return projected
+
+
+def look(azimuth: float, elevation: float, distance: float, target: np.ndarray) -> View:
+    """The view from `azimuth` (0 = ahead of the vehicle, 90 = on its left), in degrees."""
+    a, e = np.deg2rad(azimuth), np.deg2rad(elevation)
+    back = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
+    right = np.array([-np.sin(a), np.cos(a), 0.0])
+    down = np.cross(-back, right)
+    axes = np.stack([right, down, -back]).astype(np.float32)
+    return View((target + distance * back).astype(np.float32), axes)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What is drawn: `order` lists the polygons back to front, `corners` is (M, 2) in pixels."""
+
+    corners: np.ndarray
+    order: np.ndarray
+    mesh: Mesh
+
+    def outline(self, polygon: int) -> np.ndarray:
+        """(2K,) x and y in turn of one polygon's corners."""
+        start, stop = self.mesh.starts[polygon : polygon + 2]
+        flat: np.ndarray = self.corners[start:stop].ravel()
+        return flat
+
+
+def arrange(
+    mesh: Mesh,
+    view: View,
+    projected: np.ndarray,
+    corners: np.ndarray,
+    hidden: np.ndarray,
+) -> Drawing:
+    """Drop the polygons that face away or are `hidden` (P,), and order the others."""
+    x, y = corners[:, 0], corners[:, 1]
+    following = mesh.following
+    cross = x * y[following] - x[following] * y
+    area = np.add.reduceat(cross, mesh.starts[:-1])
+    # Anticlockwise outlines come out with a negative area because y points down.
+    facing = np.flatnonzero((area < -0.3) & ~hidden)
+    depth = np.add.reduceat(projected[:, 2], mesh.starts[:-1]) / np.diff(mesh.starts)
+    zone = mesh.zone[facing]
+    rank = zone_ranks(view.position, mesh.split)[zone] * 1000.0
+    key = rank - np.where(_SOLID[zone], depth[facing], 0.0)
+    return Drawing(corners, facing[np.argsort(key, kind="stable")], mesh)
+
+
+def zone_ranks(position: np.ndarray, split: float) -> np.ndarray:
+    """(zones,) drawing rank of each zone as seen from `position`."""
+    left = position[1] > 0
+    near_wheels = Zone.WHEELS_LEFT if left else Zone.WHEELS_RIGHT
+    far_wheels = Zone.WHEELS_RIGHT if left else Zone.WHEELS_LEFT
+    near_mirror = Zone.MIRROR_LEFT if left else Zone.MIRROR_RIGHT
+    far_mirror = Zone.MIRROR_RIGHT if left else Zone.MIRROR_LEFT
+    cabin = [
+        far_mirror,
+        Zone.BODY,
+        Zone.BODY_DECALS,
+        Zone.CABIN,
+        Zone.CABIN_DECALS,
+        Zone.ROOF,
+        near_mirror,
+    ]
+    cargo = [Zone.CARGO, Zone.CARGO_DECALS]
+    middle = cargo + cabin if position[0] > split else cabin + cargo
+    ranks = np.empty(len(Zone))
+    ranks[[Zone.TYRES, far_wheels, *middle, near_wheels]] = np.arange(len(Zone))
+    return ranks
+
+
+def paint_numbers(drawing: Drawing, size: tuple[int, int]) -> Image.Image:
+    """A canvas of `size` = (width, height) with polygon number + 1 in each pixel, 0 = nothing."""
+    numbers = Image.new("I;16", size)
+    draw = ImageDraw.Draw(numbers)
+    for polygon in drawing.order.tolist():
+        draw.polygon(drawing.outline(polygon), fill=polygon + 1)
+    return numbers
+
+
+def shade(
+    mesh: Mesh, colours: np.ndarray, camera: Camera, view: View, azimuth: float
+) -> np.ndarray:
+    """(P, 3) uint8 colours under the camera's light: Lambert, sky from above, gloss on paint.
+
+    `colours` (P, 3) are the surfaces' own. The sun stands where the camera has it, so that it
+    turns with the viewpoint.
+    """
+    sun = np.deg2rad(azimuth + camera.light_azimuth)
+    light = np.array([0.7 * np.cos(sun), 0.7 * np.sin(sun), 0.714], dtype=np.float32)
+    normals, finish = mesh.normals, mesh.finish
+    lambert = np.maximum(normals @ light, 0.0)
+    sky = normals[:, 2]
+    level = 0.58 + 0.16 * sky + 0.42 * lambert
+    # Light that fails to reach the lower flanks.
+    level *= 0.80 + 0.20 * np.clip((mesh.centres[:, 2] - 0.15) / 0.6, 0, 1)
+    level = np.where(finish == Finish.LIT, 0.94 + 0.08 * lambert, level)
+    level = np.where(finish == Finish.GLASS, 0.86 + 0.30 * np.maximum(sky, 0), level)
+    towards = view.position - mesh.centres
+    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+    half = towards + light
+    half /= np.linalg.norm(half, axis=1, keepdims=True)
+    spark = np.maximum(np.einsum("pc,pc->p", normals, half), 0.0)
+    gloss = np.where(
+        finish == Finish.PAINT, 46 * spark**24 + 14 * np.maximum(sky, 0), 0.0
+    )
+    gloss = np.where(finish == Finish.GLASS, 26 * spark**16, gloss)
+    shaded: np.ndarray = (
+        (colours * level[:, None] + gloss[:, None]).clip(0, 255).astype(np.uint8)
+    )
+    return shaded
+
+
+def look_up_colours(numbers: np.ndarray, colours: np.ndarray) -> Image.Image:
+    """An RGBA image, transparent where `numbers` (height, width) is 0; `colours` (P, 3) uint8."""
+    table = np.zeros((len(colours) + 1, 4), dtype=np.uint8)
+    table[1:, :3] = colours
+    table[1:, 3] = 255
+    pixels = table.view(np.uint32)[:, 0][numbers].view(np.uint8)
+    return Image.fromarray(pixels.reshape(*numbers.shape, 4))
+
+
+def part_boxes(drawing: Drawing, numbers: np.ndarray) -> tuple[PartBox, ...]:
+    """The visible parts in `numbers` (height, width): tight boxes of their visible pixels.
+
+    Visibility is the number of a part's visible pixels over the number that its polygons cover
+    when they are drawn alone on an unbounded canvas, so both what stands before a part and the
+    edge of the frame lower it. What lies on a part (a sticker on the windscreen) counts as part
+    of it. Parts under `MIN_VISIBILITY` are left out.
+    """
+    mesh = drawing.mesh
+    height, width = numbers.shape
+    boxes = []
+    wanted = np.zeros(max(len(mesh.part), int(numbers.max())) + 1, dtype=bool)
+    for part, polygons in _polygons_by_part(drawing).items():
+        outlines = [drawing.outline(polygon) for polygon in polygons]
+        corners = np.concatenate(outlines).reshape(-1, 2)
+        low = np.floor(corners.min(axis=0)).astype(int) - 1
+        high = np.ceil(corners.max(axis=0)).astype(int) + 2
+        alone = _count_alone(outlines, low, high)
+        left, top = np.maximum(low, 0).tolist()
+        region = numbers[top : max(high[1], 0), left : max(high[0], 0)]
+        own = np.array(polygons) + 1
+        wanted[own] = True
+        seen = wanted[region]
+        wanted[own] = False
+        visible = int(np.count_nonzero(seen))
+        if visible == 0 or visible < MIN_VISIBILITY * alone:
+            continue
+        rows, columns = (
+            np.flatnonzero(seen.any(axis=1)),
+            np.flatnonzero(seen.any(axis=0)),
+        )
+        boxes.append(
+            PartBox(
+                label=mesh.labels[part],
+                x0=(left + int(columns[0])) / width,
+                y0=(top + int(rows[0])) / height,
+                x1=(left + int(columns[-1]) + 1) / width,
+                y1=(top + int(rows[-1]) + 1) / height,
+                visibility=min(1.0, visible / alone),
+            )
+        )
+    return tuple(boxes)
+
+
+def _polygons_by_part(drawing: Drawing) -> dict[int, list[int]]:
+    """The drawn polygons of every part, those of the parts that lie on it among them."""
+    mesh = drawing.mesh
+    polygons: dict[int, list[int]] = {}
+    for polygon, part in zip(
+        drawing.order.tolist(), mesh.part[drawing.order].tolist(), strict=True
+    ):
+        while part >= 0:
+            polygons.setdefault(part, []).append(polygon)
+            part = mesh.parents[part]
+    return dict(sorted(polygons.items()))
+
+
+def _count_alone(outlines: list[np.ndarray], low: np.ndarray, high: np.ndarray) -> int:
+    """Pixels of the outlines' union, drawn on a canvas that just holds them."""
+    canvas = Image.new("L", tuple((high - low).tolist()))
+    draw = ImageDraw.Draw(canvas)
+    # A shift by whole pixels keeps the rasterisation the same as on the full canvas.
+    shift = low.astype(np.float32)
+    for outline in outlines:
+        draw.polygon((outline.reshape(-1, 2) - shift).ravel(), fill=1)
+    return canvas.histogram()[1]
