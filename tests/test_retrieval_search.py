@@ -1,0 +1,194 @@
+"""Exact search against a stable argsort of float64 distances."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reid_repro.retrieval.distances import FeatureSpace, Metric, full_precision
+from reid_repro.retrieval.search import knn, neighbours
+
+Array = npt.NDArray[np.float32]
+
+
+def reference(query: Array, gallery: Array, metric: str) -> Array:
+    """The definition: float64 distances of float32 features, rounded to float32."""
+    x, y = query.astype(np.float64), gallery.astype(np.float64)
+    if metric == "euclidean":
+        return np.sqrt(((x[:, None] - y[None]) ** 2).sum(2)).astype(np.float32)
+    lengths = np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)
+    x /= np.where(lengths[0] > 0, lengths[0], 1)[:, None]
+    y /= np.where(lengths[1] > 0, lengths[1], 1)[:, None]
+    x, y = (values.astype(np.float32).astype(np.float64) for values in (x, y))
+    zeros = (lengths[0] == 0)[:, None].astype(float) + (lengths[1] == 0)[None]
+    return ((((x[:, None] - y[None]) ** 2).sum(2) + zeros) / 2).astype(np.float32)
+
+
+def features(seed: int, n: int, dim: int, kind: str) -> Array:
+    rng = np.random.default_rng(seed)
+    if kind == "grid":  # many exact ties, copies and zero rows
+        return rng.integers(-1, 2, size=(n, dim)).astype(np.float32)
+    values = rng.normal(size=(n, dim))
+    if kind == "cone":  # an untrained network: almost equal directions, far from the origin
+        values = 50 + 1e-3 * values
+    elif kind == "tiny":
+        values *= 1e-24
+    elif kind == "copies":
+        values = values[rng.integers(max(1, n // 4), size=n)]
+    return values.astype(np.float32)
+
+
+kinds = st.sampled_from(["plain", "grid", "cone", "tiny", "copies"])
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 9999),
+    n=st.integers(1, 20),
+    g=st.integers(1, 90),
+    dim=st.integers(1, 9),
+    kind=kinds,
+    metric=st.sampled_from(["euclidean", "cosine"]),
+    block=st.integers(1, 25),
+    data=st.data(),
+)
+def test_knn_is_the_stable_argsort(
+    seed: int,
+    n: int,
+    g: int,
+    dim: int,
+    kind: str,
+    metric: Metric,
+    block: int,
+    data: st.DataObject,
+) -> None:
+    gallery = features(seed, g, dim, kind)
+    query = features(seed + 1, n, dim, kind)
+    query[: g // 2] = gallery[: min(n, g // 2)]
+    k = data.draw(st.integers(1, g))
+    indices, distances = knn(query, gallery, k, metric=metric, block=block)
+    want = reference(query, gallery, metric)
+    order = np.argsort(want, axis=1, kind="stable")[:, :k]
+    assert indices.dtype == np.int64
+    assert distances.dtype == np.float32
+    np.testing.assert_array_equal(indices, order)
+    np.testing.assert_array_equal(distances, np.take_along_axis(want, order, 1))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 9999), n=st.integers(2, 60), kind=kinds, data=st.data())
+def test_own_entry_first_or_left_out(seed: int, n: int, kind: str, data: st.DataObject) -> None:
+    rows = features(seed, n, 5, kind)
+    k = data.draw(st.integers(1, n - 1))
+    want = reference(rows, rows, "euclidean")
+    np.fill_diagonal(want, -1)
+    order = np.argsort(want, axis=1, kind="stable")
+    first, distance = knn(rows, rows, k, self_match="first", block=7)
+    np.testing.assert_array_equal(first, order[:, :k])
+    assert (distance[:, 0] == 0).all()
+    without, _ = knn(rows, rows, k, self_match="exclude")
+    np.testing.assert_array_equal(without, order[:, 1 : k + 1])
+
+
+def test_wide_features_agree_at_every_block_size() -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(30, 700))
+    rows = (centres[rng.integers(30, size=900)] + 0.2 * rng.normal(size=(900, 700))).astype("f4")
+    rows[100:300] = rows[300:500]
+    rows[500:600] = rows[0]  # more copies than there are spare candidates
+    want = knn(rows, rows, 20, block=900)
+    for block in (1, 13, 256):
+        got = knn(rows[:60], rows, 20, block=block)
+        np.testing.assert_array_equal(got[0], want[0][:60])
+        np.testing.assert_array_equal(got[1], want[1][:60])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_float_types_are_held_in_float32(dtype: torch.dtype) -> None:
+    rows = torch.from_numpy(features(3, 50, 6, "plain")).to(dtype)
+    want = knn(rows.float().numpy(), rows.float().numpy(), 5)
+    np.testing.assert_array_equal(knn(rows, rows, 5)[0], want[0])
+    if dtype != torch.bfloat16:
+        np.testing.assert_array_equal(knn(rows.numpy(), rows.numpy(), 5)[1], want[1])
+
+
+def test_zero_vectors_are_at_cosine_distance_one() -> None:
+    gallery = np.array([[0, 0], [1, 0], [-1, 0], [0, 0]], dtype=np.float32)
+    indices, distances = knn(np.array([[2.0, 0], [0, 0]]), gallery, 4, metric="cosine")
+    assert indices.tolist() == [[1, 0, 3, 2], [0, 1, 2, 3]]
+    assert distances.tolist() == [[0, 1, 1, 2], [1, 1, 1, 1]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 9999), kind=kinds, metric=st.sampled_from(["euclidean", "cosine"]))
+def test_the_product_stays_within_its_bound(seed: int, kind: str, metric: Metric) -> None:
+    rng = np.random.default_rng(seed)
+    dim = int(rng.integers(1, 300))
+    space = FeatureSpace(features(seed, 40, dim, kind), features(seed + 1, 50, dim, kind), metric)
+    pairs = torch.cartesian_prod(torch.arange(40), torch.arange(50))
+    exact = space.exact(pairs[:, 0], pairs[:, 1]).view(40, 50)
+    error = (space.approximate(0, 40).double() - exact).abs()
+    assert bool((error <= space.slack(0, 40)).all())
+
+
+def test_farthest_and_progress() -> None:
+    rows = features(9, 40, 5, "plain")
+    calls: list[tuple[int, int]] = []
+    found = neighbours(
+        FeatureSpace(rows, rows, "euclidean"), 3, block=16, progress=lambda *at: calls.append(at)
+    )
+    np.testing.assert_array_equal(found.farthest, reference(rows, rows, "euclidean").max(1))
+    assert calls == [(16, 40), (32, 40), (40, 40)]
+
+
+def test_precision_settings_of_the_caller_are_overruled_and_restored() -> None:
+    rows = torch.from_numpy(features(1, 64, 64, "plain"))
+    want = knn(rows, rows, 9)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            got = knn(rows, rows, 9)
+            with full_precision(torch.device("cpu")):
+                assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    np.testing.assert_array_equal(got[0], want[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_gpu_and_cpu_agree_to_the_bit() -> None:
+    rows = torch.from_numpy(features(2, 3000, 257, "plain"))
+    rows[:500] = rows[500:1000]
+    for metric in ("euclidean", "cosine"):
+        cpu = knn(rows, rows, 15, metric=metric)
+        gpu = knn(rows.cuda(), rows.cuda(), 15, metric=metric)
+        np.testing.assert_array_equal(cpu[0], gpu[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((np.ones((3, 2)), np.ones((4, 2)), 5), {}, "k is 5: use 1 to 4"),
+        ((np.ones((3, 2)), np.ones((4, 2)), 0), {}, "k is 0"),
+        ((np.ones((3, 2)), np.ones((4, 3)), 1), {}, "2 dimensions"),
+        ((np.ones((3, 2), dtype=int), np.ones((4, 2)), 1), {}, "queries must be a float matrix"),
+        ((np.ones(3), np.ones((4, 2)), 1), {}, "float matrix"),
+        ((np.ones((0, 2)), np.ones((4, 2)), 1), {}, "queries is empty"),
+        ((np.ones((3, 2)), np.array([[1, 2], [1, np.nan]]), 1), {}, "gallery row 1 holds NaN"),
+        ((np.ones((3, 2)), np.full((4, 2), 1e300), 1), {}, "row 0 holds NaN or infinite"),
+        ((np.ones((3, 2)), np.full((4, 2), 1e25), 1), {}, "scale them down"),
+        ((np.ones((3, 2)), np.ones((4, 2)), 1), {"metric": "dot"}, "metric is 'dot'"),
+        ((np.ones((3, 2)), np.ones((4, 2)), 1), {"block": 0}, "block is 0"),
+        ((np.ones((3, 2)), np.ones((4, 2)), 1), {"self_match": "first"}, "queries to be the gal"),
+        ((np.ones((4, 2)), np.ones((4, 2)), 4), {"self_match": "exclude"}, "use 1 to 3"),
+    ],
+)
+def test_bad_input_is_named(
+    arguments: tuple[Array, Array, int], options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        knn(*arguments, **options)  # type: ignore[arg-type]
