@@ -152,15 +152,19 @@ class _Painter:
         shin = (0.034, 0.021) if bare else (knee * 0.98, ankle)
         if self.person.boots and kind != "wide-trousers":
             shin = (shin[0], 0.027)
+        # The thigh starts below the hip joint, so that its round end stays inside the hips.
         self._capsule(
-            limbs["hip"], limbs["knee"], (0.054 * g, knee * g), Part.RIGHT_THIGH + shift,
+            _between(limbs["hip"], limbs["knee"], 0.14), limbs["knee"], (0.051 * g, knee * g),
+            Part.RIGHT_THIGH + shift,
             self.clothes.thigh, stripe,
         )  # fmt: skip
         self._capsule(
             limbs["knee"], limbs["ankle"], (shin[0] * g, shin[1] * g), Part.RIGHT_SHIN + shift,
             self.clothes.shin, stripe,
         )  # fmt: skip
-        heel = _off(_off(limbs["ankle"], (0.0, 0.0, -1.0), 0.018 * self.h), (-1.0, 0.0, 0.0), 0.012 * self.h)
+        heel = _off(
+            _off(limbs["ankle"], (0.0, 0.0, -1.0), 0.018 * self.h), (-1.0, 0.0, 0.0), 0.012 * self.h
+        )
         self._capsule(heel, limbs["toe"], (0.022, 0.018), Part.RIGHT_FOOT + shift, Ink.SHOE)
 
     def arm(self, side: str) -> None:
@@ -169,22 +173,27 @@ class _Painter:
         g = self.limb_g * (1.12 if self.person.length == "coat" else 1.0)
         bare = self.person.sleeves == "short"
         fore = (0.023, 0.017) if bare else (0.027 * g, 0.022 * g)
-        forearm = np.array([Ink.SKIN if bare else Ink.UPPER] * 30 + [Ink.SKIN if bare else Ink.UPPER_DARK] * 2, np.uint8)
+        forearm = np.array(
+            [Ink.SKIN if bare else Ink.UPPER] * 30 + [Ink.SKIN if bare else Ink.UPPER_DARK] * 2,
+            np.uint8,
+        )
         if not bare and self.person.pattern == "stripes":
             forearm = self.clothes.sleeve
         self._capsule(
-            limbs["shoulder"], limbs["elbow"], (0.037 * g, 0.028 * g),
+            limbs["shoulder"], limbs["elbow"], (0.034 * g, 0.028 * g),
             Part.RIGHT_UPPER_ARM + shift, self.clothes.sleeve,
         )  # fmt: skip
         self._capsule(limbs["elbow"], limbs["wrist"], fore, Part.RIGHT_FOREARM + shift, forearm)
-        self._capsule(limbs["wrist"], limbs["fingertip"], (0.017, 0.013), Part.RIGHT_FOREARM + shift, Ink.SKIN)
+        self._capsule(
+            limbs["wrist"], limbs["fingertip"], (0.017, 0.013), Part.RIGHT_FOREARM + shift, Ink.SKIN
+        )
 
     def hips(self) -> None:
         s, h, g = self.bones, self.h, self.g
         hips = self.person.hips * g
         rings = [
-            self._ring(_off(s.pelvis, s.spine, 0.09 * h), 0.084 * g, 0.062 * g, 0.0),
-            self._ring(_off(s.pelvis, s.spine, 0.02 * h), 0.098 * hips, 0.072 * hips, 0.2),
+            self._ring(_off(s.pelvis, s.spine, 0.07 * h), 0.080 * hips, 0.056 * g, 0.0),
+            self._ring(_off(s.pelvis, s.spine, 0.02 * h), 0.094 * hips, 0.067 * g, 0.2),
         ]
         if self.person.legwear in ("skirt", "dress"):
             spread = abs(s.left["knee"][0] - s.right["knee"][0]) / h
@@ -196,7 +205,9 @@ class _Painter:
                 self._ring(hem, 0.118 * hips, max(0.085 * hips, 0.045 + 0.5 * reach * spread), 1.0),
             ]
         else:
-            rings.append(self._ring(_off(s.pelvis, s.spine, -0.045 * h), 0.098 * hips, 0.066 * hips, 1.0))
+            rings.append(
+                self._ring(_off(s.pelvis, s.spine, -0.045 * h), 0.097 * hips, 0.064 * g, 1.0)
+            )
         self._barrel(rings, 0.0, Part.HIPS, self.clothes.lower)
 
     def torso(self) -> None:
@@ -206,26 +217,35 @@ class _Painter:
         shape = [
             (0.345, 0.032, 0.034, 0.0),
             (0.322, 0.068 * broad, 0.042, 0.06),
-            (0.300, 0.100 * broad, 0.050, 0.13),
-            (0.270, 0.112 * broad, 0.060 * g, 0.22),
+            (0.304, 0.102 * broad, 0.048, 0.13),
+            (0.272, 0.118 * broad, 0.060 * g, 0.22),
             (0.230, 0.108 * broad * (0.5 + 0.5 * g), 0.068 * g, 0.34),
             (0.130, 0.088 * g * bulk, 0.064 * g * bulk, 0.62),
             (0.040, 0.100 * p.hips * g * bulk, 0.076 * g * bulk, 0.88),
         ]
-        hem = {"short": 0.045, "hip": -0.005, "coat": -0.03}[p.length]
+        hem = {"short": 0.03, "hip": -0.005, "coat": -0.03}[p.length]
         if p.length == "short":
-            shape[-1] = (hem, 0.098 * p.hips * g, 0.074 * g, 1.0)
+            shape[-1] = (hem, 0.100 * p.hips * g, 0.076 * g, 1.0)
         else:
-            shape.append((hem, 0.105 * p.hips * g * bulk, 0.080 * g * bulk, 0.93 if p.length == "coat" else 1.0))
+            shape.append(
+                (
+                    hem,
+                    0.105 * p.hips * g * bulk,
+                    0.080 * g * bulk,
+                    0.93 if p.length == "coat" else 1.0,
+                )
+            )
         rings = [self._ring(_off(s.pelvis, s.spine, k * h), a, b, v) for k, a, b, v in shape]
         if p.length == "coat":
             spread = abs(s.left["knee"][0] - s.right["knee"][0]) / h
             middle = _between(s.left["knee"], s.right["knee"], 0.5)
             end = _between(s.pelvis, middle, 0.62)
-            rings.append(self._ring(end, 0.122 * p.hips * g, max(0.092 * g, 0.05 + 0.35 * spread), 1.0))
+            rings.append(
+                self._ring(end, 0.122 * p.hips * g, max(0.092 * g, 0.05 + 0.35 * spread), 1.0)
+            )
         self._barrel(rings, s.chest_yaw, Part.TORSO, self.clothes.torso)
         neck = _off(s.pelvis, s.spine, 0.335 * h)
-        self._capsule(neck, _off(s.head, s.head_up, -0.03 * h), (0.029, 0.027), Part.NECK, Ink.SKIN)
+        self._capsule(neck, _off(s.head, s.head_up, -0.03 * h), (0.031, 0.029), Part.NECK, Ink.SKIN)
         if p.scarf:
             knot = _off(s.pelvis, s.spine, 0.352 * h)
             wrap = [
@@ -239,7 +259,9 @@ class _Painter:
         v, s = self.view, self.bones
 
         def seen(axis: Point) -> Point:
-            r, u, t = (sum(a * b for a, b in zip(axis, w, strict=True)) for w in (v.right, v.up, v.toward))
+            r, u, t = (
+                sum(a * b for a, b in zip(axis, w, strict=True)) for w in (v.right, v.up, v.toward)
+            )
             return (r, u, t)
 
         return seen(s.head_forward), seen(s.head_left), seen(s.head_up)
@@ -248,20 +270,28 @@ class _Painter:
         axes = self._head_axes()
         x, y, z, k = self.view.project(self.bones.head)
         # The skull is longer than wide; its outline's width follows the way it faces.
-        width = math.hypot(0.046 * axes[1][0], 0.055 * axes[0][0]) * self.h * k
+        width = math.hypot(0.049 * axes[1][0], 0.055 * axes[0][0]) * self.h * k
         self.raster.textured_ball(
             (x, y, z), (width, 0.066 * self.h * k), Part.HEAD, axes,
             self.clothes.head + np.uint8(self.first),
         )  # fmt: skip
 
-    def _ball(self, place: tuple[float, float, float], radii: tuple[float, float], ink: Ink) -> None:
+    def _ball(
+        self, place: tuple[float, float, float], radii: tuple[float, float], ink: Ink
+    ) -> None:
         """A ball on the head at (forward, left, up), all shares of the stature."""
         x, y, z, k = self.view.project(self._on_head(*place))
-        self.raster.ball((x, y, z), (radii[0] * self.h * k, radii[1] * self.h * k), Part.HEAD, self.first + ink)
+        self.raster.ball(
+            (x, y, z), (radii[0] * self.h * k, radii[1] * self.h * k), Part.HEAD, self.first + ink
+        )
 
     def _on_head(self, forward: float, left: float, up: float) -> Point:
         s, h = self.bones, self.h
-        return _off(_off(_off(s.head, s.head_forward, forward * h), s.head_left, left * h), s.head_up, up * h)
+        return _off(
+            _off(_off(s.head, s.head_forward, forward * h), s.head_left, left * h),
+            s.head_up,
+            up * h,
+        )
 
     def hair(self) -> None:
         kind, on = self.person.hair, self._on_head
@@ -277,15 +307,35 @@ class _Painter:
         elif kind == "bun":
             self._ball((-0.036, 0, 0.062), (0.031, 0.029), Ink.HAIR)
         elif kind == "ponytail":
-            self._capsule(on(-0.06, 0, 0.03), on(-0.075, 0, -0.11), (0.022, 0.013), Part.HEAD, Ink.HAIR)
+            self._capsule(
+                on(-0.06, 0, 0.03), on(-0.075, 0, -0.11), (0.022, 0.013), Part.HEAD, Ink.HAIR
+            )
         elif kind == "cap":
-            self._capsule(on(0.062, 0.024, 0.024), on(0.062, -0.024, 0.024), (0.011, 0.011), Part.HEAD, Ink.HAT)
-            self._capsule(on(0.082, 0.015, 0.021), on(0.082, -0.015, 0.021), (0.009, 0.009), Part.HEAD, Ink.HAT)
+            self._capsule(
+                on(0.062, 0.024, 0.024),
+                on(0.062, -0.024, 0.024),
+                (0.011, 0.011),
+                Part.HEAD,
+                Ink.HAT,
+            )
+            self._capsule(
+                on(0.082, 0.015, 0.021),
+                on(0.082, -0.015, 0.021),
+                (0.009, 0.009),
+                Part.HEAD,
+                Ink.HAT,
+            )
         elif kind == "beanie":
             self._ball((-0.006, 0, 0.076), (0.016, 0.016), Ink.ACCENT)
         elif kind == "hat":
-            brim = [self._ring(on(0, 0, 0.03), 0.07, 0.078, 0.0), self._ring(on(0, 0, 0.02), 0.094, 0.1, 1.0)]
-            crown = [self._ring(on(0, 0, 0.085), 0.038, 0.044, 0.0), self._ring(on(0, 0, 0.03), 0.051, 0.059, 1.0)]
+            brim = [
+                self._ring(on(0, 0, 0.03), 0.07, 0.078, 0.0),
+                self._ring(on(0, 0, 0.02), 0.094, 0.1, 1.0),
+            ]
+            crown = [
+                self._ring(on(0, 0, 0.085), 0.038, 0.044, 0.0),
+                self._ring(on(0, 0, 0.03), 0.051, 0.059, 1.0),
+            ]
             band = np.full((4, 2), Ink.HAT, np.uint8)
             band[3] = Ink.ACCENT
             self._barrel(brim, turn, Part.HEAD, np.full((2, 2), Ink.HAT, np.uint8))

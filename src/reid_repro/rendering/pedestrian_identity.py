@@ -77,6 +77,7 @@ SHOES: Final[dict[str, Colour]] = {
     "red": (160, 62, 56),
 }
 
+MAX_IDENTITIES: Final = 1 << 30
 # Groups draw from the same generator family as identities, far above any identity number.
 _GROUPS: Final = 1 << 40
 # Colours too close to a garment for a print on it to be seen.
@@ -127,11 +128,19 @@ class Identity:
             name: "yes" if getattr(self, name) else "no"
             for name in ("beard", "glasses", "boots", "scarf")
         }
-        words |= {"group": str(self.group), "stature": f"{self.stature:.2f}", "girth": f"{self.girth:.2f}"}
+        words |= {
+            "group": str(self.group),
+            "stature": f"{self.stature:.2f}",
+            "girth": f"{self.girth:.2f}",
+        }
         return words
 
 
-def _pick(rng: np.random.Generator, names: dict[str, Colour] | tuple[str, ...], p: tuple[float, ...] | None = None) -> str:
+def _pick(
+    rng: np.random.Generator,
+    names: dict[str, Colour] | tuple[str, ...],
+    p: tuple[float, ...] | None = None,
+) -> str:
     options = tuple(names)
     return options[int(rng.choice(len(options), p=p))]
 

@@ -149,7 +149,10 @@ class Raster:
         (ax, ay, az), (bx, by, bz) = start, end
         ra, rb = start_radius, end_radius
         window = self._window(
-            min(ax - ra, bx - rb), max(ax + ra, bx + rb), min(ay - ra, by - rb), max(ay + ra, by + rb)
+            min(ax - ra, bx - rb),
+            max(ax + ra, bx + rb),
+            min(ay - ra, by - rb),
+            max(ay + ra, by + rb),
         )
         if window is None:
             return
@@ -178,7 +181,9 @@ class Raster:
             ink = ink.astype(np.uint8)
         self._write(window, inside, depth, self._lit(nx, ny, nz), part, ink)
 
-    def barrel(self, view: View, rings: Sequence[Ring], yaw: float, part: int, texture: np.ndarray) -> None:
+    def barrel(
+        self, view: View, rings: Sequence[Ring], yaw: float, part: int, texture: np.ndarray
+    ) -> None:
         """An upright stack of ellipses, top ring first, wrapped in a (V, U) texture of inks.
 
         Column 0 of the texture is the person's front, column U / 4 the left side. `yaw` turns
@@ -189,9 +194,7 @@ class Raster:
         tilt = math.sin(math.radians(view.elevation))
         alpha = math.radians(view.azimuth) - yaw
         cos, sin = math.cos(alpha), math.sin(alpha)
-        widths = [
-            max(math.hypot(ring.lateral * cos, ring.sagittal * sin), 1e-3) for ring in rings
-        ]
+        widths = [max(math.hypot(ring.lateral * cos, ring.sagittal * sin), 1e-3) for ring in rings]
         bulges = [ring.lateral * ring.sagittal / w for ring, w in zip(rings, widths, strict=True)]
         skews = [
             (ring.lateral**2 - ring.sagittal**2) * sin * cos / w
@@ -306,14 +309,10 @@ class Raster:
 
     def composite(self, background: np.ndarray) -> np.ndarray:
         """The picture, (height, width, 3) uint8, over a background of the same shape."""
-        rows, columns = np.flatnonzero(self.ink.any(1)), np.flatnonzero(self.ink.any(0))
+        drawn = np.flatnonzero(self.ink)
+        palette = np.array(self.palette, dtype=np.float32)
+        colours = palette[self.ink.ravel()[drawn]] * self.shade.ravel()[drawn, None]
+        np.minimum(colours, 255, out=colours)
         picture = background.copy()
-        if rows.size:
-            window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-            ink = self.ink[window]
-            colours = np.array(self.palette, dtype=np.float32)[ink] * self.shade[window][..., None]
-            np.minimum(colours, 255, out=colours)
-            np.copyto(
-                picture[window], colours, where=(ink > 0)[..., None], casting="unsafe"
-            )
+        picture.reshape(-1, 3)[drawn] = colours.astype(np.uint8)
         return picture

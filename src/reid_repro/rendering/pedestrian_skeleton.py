@@ -110,7 +110,11 @@ def _leg(phase: float, speed: float, side: float, h: float, hip_half: float) -> 
     shin = thigh - flexion
     foot = 0.65 * shin if shin < 0 else 0.5 * shin
     hip = (0.0, side * hip_half, 0.0)
-    knee = (0.245 * h * math.sin(thigh), side * (hip_half + 0.006 * h), -0.245 * h * math.cos(thigh))
+    knee = (
+        0.245 * h * math.sin(thigh),
+        side * (hip_half + 0.006 * h),
+        -0.245 * h * math.cos(thigh),
+    )
     ankle = (
         knee[0] + 0.242 * h * math.sin(shin),
         side * (hip_half + 0.002 * h),
@@ -124,7 +128,9 @@ def _leg(phase: float, speed: float, side: float, h: float, hip_half: float) -> 
     return {"hip": hip, "knee": knee, "ankle": ankle, "toe": toe}
 
 
-def _arm(shoulder: Point, kind: Arm, swing: float, side: float, h: float, girth: float) -> dict[str, Point]:
+def _arm(
+    shoulder: Point, kind: Arm, swing: float, side: float, h: float, girth: float
+) -> dict[str, Point]:
     """Shoulder, elbow, wrist, fingertip. `swing` is the upper arm's angle, forward positive."""
     abduct = 0.10 + 0.10 * (girth - 1)
     inward = 0.0
@@ -150,7 +156,12 @@ def _arm(shoulder: Point, kind: Arm, swing: float, side: float, h: float, girth:
     norm = math.sqrt(sum(v * v for v in direction))
     unit = (direction[0] / norm, direction[1] / norm, direction[2] / norm)
     wrist = _add(elbow, unit, 0.15 * h)
-    return {"shoulder": shoulder, "elbow": elbow, "wrist": wrist, "fingertip": _add(wrist, unit, 0.06 * h)}
+    return {
+        "shoulder": shoulder,
+        "elbow": elbow,
+        "wrist": wrist,
+        "fingertip": _add(wrist, unit, 0.06 * h),
+    }
 
 
 def build_skeleton(
@@ -166,7 +177,9 @@ def build_skeleton(
     left = _leg(pose.phase, pose.speed, 1.0, h, hip_half)
     right = _leg(pose.phase + math.pi, pose.speed, -1.0, h, hip_half)
     # Soles lie 0.035 h below the ankle and at the toe's own height.
-    lowest = min(min(leg["ankle"][2] - 0.037 * h, leg["toe"][2] - 0.015 * h) for leg in (left, right))
+    lowest = min(
+        min(leg["ankle"][2] - 0.037 * h, leg["toe"][2] - 0.015 * h) for leg in (left, right)
+    )
     pelvis = (0.0, 0.0, -lowest)
     for leg in (left, right):
         for name, point in leg.items():
@@ -175,8 +188,8 @@ def build_skeleton(
     spine = (math.sin(pose.lean), 0.0, math.cos(pose.lean))
     yaw = -0.12 * pose.speed * math.sin(pose.phase)  # the chest turns against the pelvis
     swing = 0.50 * pose.speed * math.sin(pose.phase)
-    neck = _add(pelvis, spine, 0.285 * h)
-    half = 0.105 * h * shoulders
+    neck = _add(pelvis, spine, 0.274 * h)
+    half = 0.103 * h * shoulders
     for leg, side, kind, angle in (
         (left, 1.0, pose.left_arm, -swing),
         (right, -1.0, pose.right_arm, swing),

@@ -157,7 +157,7 @@ def lower(person: Identity) -> np.ndarray:
 def head(person: Identity) -> np.ndarray:
     """Face, hair and close-fitting headgear on the skull."""
     v, u = _grid()
-    up = np.cos(np.pi * 0) * (1 - 2 * v)
+    up = 1 - 2 * v
     radius = np.sqrt(1 - up**2)
     front, left = radius * np.cos(2 * np.pi * u), radius * np.sin(2 * np.pi * u)
     ink = np.full(v.shape, Ink.SKIN, dtype=np.uint8)
@@ -211,14 +211,27 @@ def limbs(person: Identity) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sleeve = np.where(np.arange(32) % 12 < 6, Ink.ACCENT, Ink.UPPER).astype(np.uint8)
     else:
         sleeve = _along((1.0, Ink.UPPER))
-    foot = ((0.62, Ink.SKIN), (1.0, Ink.SHOE)) if person.boots else ((0.9, Ink.SKIN), (1.0, Ink.ACCENT))
+    foot = (
+        ((0.62, Ink.SKIN), (1.0, Ink.SHOE))
+        if person.boots
+        else ((0.9, Ink.SKIN), (1.0, Ink.ACCENT))
+    )
     if person.legwear == "shorts":
-        return sleeve, _along((0.72, Ink.LOWER), (0.8, Ink.LOWER_DARK), (1.0, Ink.SKIN)), _along(*foot)
+        return (
+            sleeve,
+            _along((0.72, Ink.LOWER), (0.8, Ink.LOWER_DARK), (1.0, Ink.SKIN)),
+            _along(*foot),
+        )
     if person.legwear == "skirt":
-        return sleeve, _along((1.0, Ink.SKIN)), _along(*foot)
+        # A striding thigh may push through the cloth: what the skirt covers wears its colour.
+        return sleeve, _along((0.86, Ink.LOWER), (1.0, Ink.SKIN)), _along(*foot)
     shin = _along((0.55, Ink.LOWER), (1.0, Ink.SHOE)) if person.boots else _along((1.0, Ink.LOWER))
     if person.boots and person.legwear == "wide-trousers":
         shin = _along((1.0, Ink.LOWER))
+    if person.legwear == "dress":
+        return sleeve, _along((0.95, Ink.UPPER), (1.0, Ink.LOWER)), shin
+    if person.length == "coat":
+        return sleeve, _along((0.6, Ink.UPPER), (1.0, Ink.LOWER)), shin
     return sleeve, _along((1.0, Ink.LOWER)), shin
 
 

@@ -15,7 +15,8 @@ Positions are exact in every case and may lie outside 0..1 when the crop cuts th
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Final
 
 import numpy as np
@@ -24,16 +25,19 @@ from PIL import Image, ImageDraw
 from reid_repro.rendering.backdrop import draw_backdrop
 from reid_repro.rendering.cameras import Camera, Shot, develop, draw_shot, make_cameras
 from reid_repro.rendering.pedestrian_body import Figure, Part, draw_figure, outline
-from reid_repro.rendering.pedestrian_identity import make_identity
+from reid_repro.rendering.pedestrian_identity import MAX_IDENTITIES, Identity, make_identity
 from reid_repro.rendering.pedestrian_occluders import OCCLUDERS, draw_occluder
 from reid_repro.rendering.pedestrian_raster import Raster, View
 from reid_repro.rendering.pedestrian_skeleton import BONES, JOINTS, Point, build_skeleton, draw_pose
-from reid_repro.rendering.pedestrian_textures import make_wardrobe
+from reid_repro.rendering.pedestrian_textures import Wardrobe, make_wardrobe
 from reid_repro.rendering.scene import Rendered, image_generator
 
 __all__ = ["BONES", "CARRIERS", "JOINTS", "THICKNESS", "PedestrianRenderer"]
 
-_R, _L = (Part.RIGHT_THIGH, Part.RIGHT_SHIN, Part.RIGHT_FOOT), (Part.LEFT_THIGH, Part.LEFT_SHIN, Part.LEFT_FOOT)
+_R, _L = (
+    (Part.RIGHT_THIGH, Part.RIGHT_SHIN, Part.RIGHT_FOOT),
+    (Part.LEFT_THIGH, Part.LEFT_SHIN, Part.LEFT_FOOT),
+)
 _RA, _LA = (Part.RIGHT_UPPER_ARM, Part.RIGHT_FOREARM), (Part.LEFT_UPPER_ARM, Part.LEFT_FOREARM)
 # The parts that carry each joint, in the order of JOINTS. Skirts and coats carry hip and knee.
 CARRIERS: Final[tuple[frozenset[int], ...]] = tuple(
@@ -49,8 +53,8 @@ CARRIERS: Final[tuple[frozenset[int], ...]] = tuple(
 THICKNESS: Final = 0.095
 
 _SUPERSAMPLING: Final = 2
-# Passers-by are people outside the numbered identities; a few dozen are enough.
-_STRANGERS: Final = 1 << 41
+# Passers-by are people beyond the numbered identities; a few dozen are enough.
+_STRANGERS: Final = MAX_IDENTITIES
 _STRANGER_COUNT: Final = 32
 
 
@@ -62,17 +66,28 @@ class PedestrianRenderer:
     """
 
     def __init__(self, *, seed: int = 0, cameras: int = 6, group_size: int = 4) -> None:
-        for name, value, least in (("seed", seed, 0), ("cameras", cameras, 1), ("group_size", group_size, 1)):
+        for name, value, least in (
+            ("seed", seed, 0),
+            ("cameras", cameras, 1),
+            ("group_size", group_size, 1),
+        ):
             if value < least:
                 raise ValueError(f"{name} is {value}; it must be at least {least}")
         self.seed, self.group_size = seed, group_size
         self.cameras = make_cameras(seed, "pedestrian", cameras)
         self._person = lru_cache(maxsize=4096)(self._make_person)
 
+    def __reduce__(self) -> tuple[Callable[[], PedestrianRenderer], tuple[()]]:
+        """Pickle the arguments alone: workers fill their own caches."""
+        count = len(self.cameras)
+        make = partial(
+            PedestrianRenderer, seed=self.seed, cameras=count, group_size=self.group_size
+        )
+        return make, ()
+
     def attributes(self, identity: int) -> dict[str, str]:
         """Words about an identity: group, colours, pattern, hair, bag, legwear and so on."""
-        if identity < 0:
-            raise ValueError(f"identity is {identity}; identities are numbered from 0")
+        _check_identity(identity)
         return self._person(identity)[0].attributes()
 
     def render(
@@ -102,10 +117,9 @@ class PedestrianRenderer:
         )
 
     def _check(self, identity: int, camera: int, index: int, size: tuple[int, int]) -> None:
-        if identity < 0 or index < 0:
-            raise ValueError(
-                f"identity and index are numbered from 0, not identity={identity}, index={index}"
-            )
+        _check_identity(identity)
+        if index < 0:
+            raise ValueError(f"index is {index}; photographs are numbered from 0")
         if not 0 <= camera < len(self.cameras):
             raise ValueError(
                 f"camera is {camera}; this scene has cameras 0..{len(self.cameras) - 1}"
@@ -113,7 +127,7 @@ class PedestrianRenderer:
         if min(size) < 16:
             raise ValueError(f"size is {size}; height and width must be at least 16 pixels")
 
-    def _make_person(self, identity: int):  # noqa: ANN202
+    def _make_person(self, identity: int) -> tuple[Identity, Wardrobe]:
         person = make_identity(self.seed, identity, self.group_size)
         return person, make_wardrobe(person)
 
@@ -123,7 +137,11 @@ class PedestrianRenderer:
         strap = "left" if person.bag == "backpack" else None
         pose = draw_pose(rng, phone_hand=not carries, strap_side=strap)
         skeleton = build_skeleton(
-            pose, stature=person.stature, girth=person.girth, shoulders=person.shoulders, hips=person.hips
+            pose,
+            stature=person.stature,
+            girth=person.girth,
+            shoulders=person.shoulders,
+            hips=person.hips,
         )
         return Figure(person, wardrobe, skeleton)
 
@@ -144,6 +162,13 @@ class PedestrianRenderer:
         front = Raster(raster.height, raster.width, raster.light)
         draw_figure(front, before, stranger)
         raster.cover(front, Part.OCCLUDER)
+
+
+def _check_identity(identity: int) -> None:
+    if not 0 <= identity < MAX_IDENTITIES:
+        raise ValueError(
+            f"identity is {identity}; identities are numbered from 0 to {MAX_IDENTITIES - 1}"
+        )
 
 
 def _light(camera: Camera) -> Point:
@@ -187,7 +212,10 @@ def _drop_shadow(canvas: Image.Image, view: View, figure: Figure) -> None:
         ankle = limbs["ankle"]
         x, y, _, k = view.project((ankle[0] + 0.05, ankle[1], 0.0))
         for radius, alpha in ((0.26, 34), (0.16, 60)):
-            draw.ellipse((x - radius * k, y - radius * k * tilt, x + radius * k, y + radius * k * tilt), fill=(20, 20, 22, alpha))
+            draw.ellipse(
+                (x - radius * k, y - radius * k * tilt, x + radius * k, y + radius * k * tilt),
+                fill=(20, 20, 22, alpha),
+            )
 
 
 def _annotate(raster: Raster, view: View, figure: Figure) -> np.ndarray:
