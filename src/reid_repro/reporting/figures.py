@@ -1,0 +1,7 @@
+"""The figures of the report; each function reads results files and writes one figure."""
+
+from reid_repro.reporting.curves import cmc_figure, training_figure
+from reid_repro.reporting.ranked import ranked_lists
+from reid_repro.reporting.samples import samples
+
+__all__ = ["cmc_figure", "ranked_lists", "samples", "training_figure"]

@@ -1,0 +1,160 @@
+"""The HTML report: `report/index.html` and one page a paper, from results files alone.
+
+The pages need no network and no JavaScript: styles, script and curves are inlined, images lie
+in `report/assets`. Equal results give equal bytes: no clock, host name or path enters a page.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from reid_repro import __version__
+from reid_repro.plan import Plan
+from reid_repro.reporting import formats, provenance, sections, theme
+from reid_repro.reporting.assets import Assets, write
+from reid_repro.reporting.provenance import Download, Item, RunView
+from reid_repro.reporting.tables import ResultTable, as_json, read_long, result_table
+
+SOURCES = Path("report")  # templates/ and static/ lie here
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One paper with everything its page shows."""
+
+    name: str
+    title: str
+    summary: str
+    tables: tuple[ResultTable, ...]
+    experiments: tuple[sections.Experiment, ...]
+    runs: tuple[RunView, ...]
+
+    @property
+    def page(self) -> str:
+        return f"papers/{self.name}.html"
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """Datasets of a paper that belong to another scale, and how to run them."""
+
+    paper: str
+    scale: str
+    datasets: tuple[str, ...]
+    command: str
+
+
+def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -> list[Path]:
+    """Write the pages and their files into `report`; returns the pages, the index last.
+
+    `sources` holds `templates/` and `static/`. Raises UserError naming the first results file
+    that is missing; nothing is written then.
+    """
+    assets = Assets()
+    runs = provenance.read_runs(plan, results)
+    papers = [_paper(plan, name, results, assets, runs) for name in plan.config.papers]
+    common = {
+        "plan": plan,
+        "scale": plan.config.scale,
+        "seeds": formats.seeds(plan.config.seeds),
+        "level": formats.level(plan.config.statistics.level),
+        "resamples": plan.config.statistics.resamples,
+        "papers": papers,
+        "runs": runs,
+        "summary": provenance.summary(plan, runs),
+        "version": __version__,
+    }
+    environment = _environment(sources)
+    pages = {
+        paper.page: environment.get_template("paper.html").render(common, paper=paper, root="../")
+        for paper in papers
+    }
+    pages["index.html"] = environment.get_template("index.html").render(
+        common,
+        datasets=sections.dataset_cards(plan, results, assets),
+        not_run=_not_run(plan),
+        root="",
+    )
+    return write(report, assets, pages)
+
+
+def _paper(plan: Plan, name: str, results: Path, assets: Assets, runs: list[RunView]) -> Paper:
+    settings = plan.papers[name]
+    return Paper(
+        name=name,
+        title=settings.title,
+        summary=settings.summary,
+        tables=tuple(_table(plan, name, table, results, assets) for table in settings.tables),
+        experiments=tuple(sections.experiments(plan, name, results, assets)),
+        runs=tuple(run for run in runs if run.paper == name),
+    )
+
+
+def _table(plan: Plan, paper: str, table: str, results: Path, assets: Assets) -> ResultTable:
+    file = results / "tables" / paper / f"{table}.csv"
+    frame = read_long(file)
+    downloads = (
+        Download("CSV", assets.copy(file, f"tables/{paper}/{table}.csv")),
+        Download("JSON", assets.text(as_json(frame), f"tables/{paper}/{table}.json")),
+    )
+    return result_table(
+        frame,
+        plan.papers[paper].tables[table],
+        plan,
+        name=f"table-{paper}-{table}",
+        item=Item(
+            sources=(provenance.source(results, file),),
+            downloads=downloads,
+            command=provenance.command(plan, provenance.shown(results, file)),
+        ),
+    )
+
+
+def _not_run(plan: Plan) -> list[NotRun]:
+    return [
+        NotRun(
+            paper=paper.title,
+            scale=scale,
+            datasets=tuple(sections.dataset_title(plan, name) for name in names),
+            command=f"snakemake --cores all --config scale={scale}",
+        )
+        for paper in plan.papers.values()
+        for scale, names in paper.datasets.items()
+        if scale != plan.config.scale and names
+    ]
+
+
+def _environment(sources: Path) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(sources / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        name: getattr(formats, name)
+        for name in ("count", "day", "duration", "memory", "millions", "percent", "plural")
+    }
+    environment.globals |= _inlined(sources / "static")
+    return environment
+
+
+def _inlined(static: Path) -> dict[str, Any]:
+    """Style and script as they go into every page; the script's hash goes into the policy."""
+    css = theme.page_css() + "\n" + (static / "report.css").read_text("utf-8")
+    script = (static / "report.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {
+        "css": Markup(css),
+        "script": Markup(script),
+        "script_hash": f"sha256-{digest}",
+    }

@@ -1,0 +1,178 @@
+"""Where each item of the report comes from: files, hashes, commits, machines, commands."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reid_repro.files import read_json, sha256
+from reid_repro.plan import Plan, Run
+from reid_repro.reporting import formats
+
+
+@dataclass(frozen=True)
+class Source:
+    """One results file that an item was made from."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file beside the pages."""
+
+    title: str
+    href: str  # relative to the report folder
+
+
+@dataclass(frozen=True)
+class Item:
+    """What stands behind one table or figure: its sources, downloads and the way to remake it."""
+
+    sources: tuple[Source, ...]
+    downloads: tuple[Download, ...]
+    command: str
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One training run as the pages show it."""
+
+    name: str
+    paper: str
+    dataset: str
+    seed: int
+    facts: dict[str, Any]  # run.json as it is
+    source: Source
+
+    @property
+    def commit(self) -> str:
+        return formats.commit(self.facts.get("commit"), self.facts.get("dirty"))
+
+    @property
+    def machine(self) -> str:
+        return machine(self.facts.get("machine") or {})
+
+    @property
+    def energy(self) -> str:
+        energy = self.facts.get("energy") or {}
+        hours = energy.get("watt_hours")
+        if hours is None:
+            return "not measured"
+        return f"{hours:.2f}\N{NO-BREAK SPACE}Wh ({energy.get('method', 'unknown method')})"
+
+    @property
+    def settings(self) -> list[tuple[str, str]]:
+        """The resolved model and training settings, flat and in order."""
+        return [
+            (f"{section}.{key}", _plain(value))
+            for section in ("model", "training")
+            for key, value in (self.facts.get(section) or {}).items()
+        ]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The provenance box: what all runs of the report have in common, and their totals."""
+
+    commits: tuple[str, ...]
+    digest: str
+    digests: tuple[str, ...]
+    machines: tuple[str, ...]
+    versions: tuple[tuple[str, str], ...]
+    started: str
+    ended: str
+    wall: float
+    peak_memory: float
+    energy: str
+    precision: tuple[str, ...]
+    command: str
+
+
+def source(results: Path, path: Path) -> Source:
+    """A file under `results`, named as `results/...` wherever that folder lies."""
+    return Source(shown(results, path), sha256(path)[:12])
+
+
+def shown(results: Path, path: Path) -> str:
+    """The path as the Snakefile names it."""
+    return f"results/{path.relative_to(results).as_posix()}"
+
+
+def command(plan: Plan, target: str = "") -> str:
+    """The shell command that makes `target` (everything, if empty) under this plan."""
+    words = ["snakemake", "--cores", "all", *([target] if target else [])]
+    if plan.overrides:
+        words.append("--config")
+        words += [f"{key}={_plain(value)}" for key, value in plan.overrides.items()]
+    return shlex.join(words)
+
+
+def _plain(value: Any) -> str:
+    """A setting as one would type it."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def machine(facts: dict[str, Any]) -> str:
+    """'CPU name, 2 cores, 7.8 GiB, Linux x86_64'."""
+    if not facts:
+        return "not recorded"
+    parts = [str(facts["gpu"])] if facts.get("gpu") else []
+    parts.append(str(facts.get("cpu") or "unknown processor"))
+    if facts.get("cores"):
+        parts.append(formats.plural(int(facts["cores"]), "core"))
+    if facts.get("memory_gib"):
+        parts.append(f"{facts['memory_gib']:.1f}\N{NO-BREAK SPACE}GiB")
+    parts.append(str(facts.get("os") or "unknown system"))
+    return ", ".join(parts)
+
+
+def read_runs(plan: Plan, results: Path) -> list[RunView]:
+    """Every run of the plan; UserError names the first run.json that is missing."""
+    return [_read_run(results, run) for run in plan.runs]
+
+
+def _read_run(results: Path, run: Run) -> RunView:
+    file = results / "models" / str(run) / "run.json"
+    facts = read_json(file)
+    return RunView(str(run), run.paper, run.dataset, run.seed, facts, source(results, file))
+
+
+def summary(plan: Plan, runs: Sequence[RunView]) -> Summary:
+    """What the provenance box says; nothing in it is newer than the runs."""
+    facts = [run.facts for run in runs]
+    versions: dict[str, list[str]] = {}
+    for fact in facts:
+        for name, version in (fact.get("versions") or {}).items():
+            versions.setdefault(str(name), []).append(str(version))
+    started = sorted(str(fact["started"]) for fact in facts if fact.get("started"))
+    energies = [(fact.get("energy") or {}).get("watt_hours") for fact in facts]
+    known = [hours for hours in energies if hours is not None]
+    energy = f"{sum(known):.2f}\N{NO-BREAK SPACE}Wh" if known else "not measured"
+    if known and len(known) < len(energies):
+        energy += f" ({len(known)} of {formats.plural(len(energies), 'run')})"
+    return Summary(
+        commits=_distinct(run.commit for run in runs),
+        digest=plan.digest,
+        digests=_distinct(str(fact.get("config_digest", "")) for fact in facts),
+        machines=_distinct(run.machine for run in runs),
+        versions=tuple((name, ", ".join(_distinct(found))) for name, found in versions.items()),
+        started=formats.day(started[0] if started else None),
+        ended=formats.day(started[-1] if started else None),
+        wall=sum(float(fact.get("wall_seconds") or 0) for fact in facts),
+        peak_memory=max((float(fact.get("peak_memory_mib") or 0) for fact in facts), default=0.0),
+        energy=energy,
+        precision=_distinct(str(fact.get("precision", "")) for fact in facts),
+        command=command(plan),
+    )
+
+
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for value in values if value))
