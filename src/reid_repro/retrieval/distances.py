@@ -32,7 +32,7 @@ Features = npt.NDArray[np.floating[Any]] | Tensor
 UNIT_ROUNDOFF = 2.0**-24
 SMALLEST_NORMAL = 2.0**-126
 LARGEST_NORM = 1e18  # beyond it the squares of float32 features overflow
-PAIR_ELEMENTS = 1 << 19  # float64 elements of a chunk of exact pairs (4 MiB stays in cache)
+PAIR_ELEMENTS = 1 << 17  # elements of a chunk of exact pairs: 1 MiB in float64 stays in cache
 ROW_ELEMENTS = 1 << 22  # elements of a chunk of feature rows taken to float64
 BLOCK_ELEMENTS = 1 << 23  # elements of a default block x gallery matrix (32 MiB in float32)
 
@@ -190,9 +190,8 @@ class FeatureSpace:
         out = torch.empty(len(rows), dtype=torch.float64, device=self.gallery.device)
         step = max(1, PAIR_ELEMENTS // self.gallery.shape[1])
         for first in range(0, len(rows), step):
-            row, column = rows[first : first + step], columns[first : first + step]
-            difference = self.queries[row].double().sub_(self.gallery[column])
-            out[first : first + step] = difference.square_().sum(1)
+            pairs = slice(first, first + step)
+            out[pairs] = _squared_pairs(self.queries, self.gallery, rows[pairs], columns[pairs])
         if self.metric == "cosine":
             out += self._left_zero[rows] + self._right_zero[columns]
         return out
@@ -214,6 +213,15 @@ def full_precision(device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def _squared_pairs(left: Tensor, right: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Squared differences of pairs of rows, summed in float64."""
+    if left.device.type == "cpu":  # numpy subtracts two float32 rows into float64 in one pass
+        x, y = left.numpy()[rows.numpy()], right.numpy()[columns.numpy()]
+        gap = np.subtract(x, y, dtype=np.float64)
+        return torch.from_numpy(np.einsum("pd,pd->p", gap, gap))
+    return left[rows].double().sub_(right[columns].double()).square_().sum(1)
 
 
 def _row_chunks(features: Tensor) -> Iterator[slice]:

@@ -24,7 +24,7 @@ Labels = npt.ArrayLike | Tensor
 IntArray = npt.NDArray[np.int64]
 
 JUNK, DISTRACTOR, UNKNOWN_CAMERA = -1, 0, -1
-COUNTED_MATCHES = 256  # with more matches than this, one sort of the row costs less
+COUNTED_MATCHES = 64  # with more matches than this, one sort of the row costs less
 
 
 def as_labels(values: Labels, name: str, length: int | None = None) -> IntArray:
@@ -118,9 +118,11 @@ def _places(row: npt.NDArray[np.floating[Any]], matches: IntArray) -> IntArray:
             for place, value in zip(matches.tolist(), row[matches], strict=True)
         ]
         return np.asarray(counts, dtype=np.int64) + 1
-    place_of = np.empty(len(row), dtype=np.int64)
-    place_of[np.argsort(row, kind="stable")] = np.arange(1, len(row) + 1)
-    return place_of[matches]
+    values, ordered = row[matches], np.sort(row)
+    before = np.searchsorted(ordered, values, side="left")
+    for i in np.flatnonzero(np.searchsorted(ordered, values, side="right") - before > 1):
+        before[i] += np.count_nonzero(row[: matches[i]] == values[i])
+    return before + 1
 
 
 class SingleShotGalleries:

@@ -23,7 +23,7 @@ from reid_repro.retrieval.distances import (
     as_features,
     default_block,
 )
-from reid_repro.retrieval.matches import Labels, Matches, SameCamera
+from reid_repro.retrieval.matches import IntArray, Labels, Matches, SameCamera
 from reid_repro.retrieval.rerank.base import Reranker
 from reid_repro.retrieval.scoring import (
     APRule,
@@ -154,33 +154,47 @@ def _exact_rows(
     for start in range(0, len(query), step):
         stop = min(start + step, len(query))
         squared = space.approximate(start, stop)
-        distance = space.distance(squared)
+        distance = space.distance(squared).cpu().numpy()
         columns = [matches.of(row)[0] for row in range(start, stop)]
-        if any(map(len, columns)):
-            row, column = _undecided(space, squared, start, columns)
-            distance[row, column] = space.distance(space.exact(row + start, column))
-        yield distance.cpu().numpy()
+        at_match, target = _exact_pairs(space, start, columns)
+        distance[at_match] = space.distance(target).cpu().numpy()
+        slack = space.slack(start, stop).cpu().numpy()
+        near = _near_targets(squared.cpu().numpy(), columns, target.cpu().numpy(), slack)
+        at_near, value = _exact_pairs(space, start, near)
+        distance[at_near] = space.distance(value).cpu().numpy()
+        yield distance
 
 
-def _undecided(
-    space: FeatureSpace, squared: Tensor, start: int, matches: list[npt.NDArray[np.int64]]
-) -> tuple[Tensor, Tensor]:
-    """Rows and columns of a block that the error bound leaves undecided against some match."""
-    counts = np.array([len(columns) for columns in matches])
-    device = squared.device
-    row = torch.from_numpy(np.repeat(np.arange(len(matches)), counts)).to(device)
-    place = torch.from_numpy(np.concatenate([np.arange(count) for count in counts])).to(device)
-    column = torch.from_numpy(np.concatenate(matches)).to(device)
-    target = torch.full((len(matches), int(counts.max())), torch.inf, device=device)
-    target[row, place] = space.exact(row + start, column).float()
-    target = target.sort(1).values
-    slack = space.slack(start, start + len(matches))
-    # The first match whose window ends at or after an entry is the only one to ask about.
-    upper, lower = target + slack, target - slack
-    first = torch.searchsorted(upper, squared).clamp_(max=upper.shape[1] - 1)
-    near = (lower.gather(1, first) <= squared) & (squared <= upper.gather(1, first))
-    undecided = near.nonzero(as_tuple=True)
-    return undecided[0], undecided[1]
+def _exact_pairs(
+    space: FeatureSpace, start: int, columns: list[IntArray]
+) -> tuple[tuple[IntArray, IntArray], Tensor]:
+    """Row (from `start`) and column of every listed entry, and their exact squared distances."""
+    row = np.repeat(np.arange(len(columns)), [len(entries) for entries in columns])
+    column = np.concatenate(columns)
+    device = space.gallery.device
+    squared = space.exact(
+        torch.from_numpy(row + start).to(device), torch.from_numpy(column).to(device)
+    )
+    return (row, column), squared
+
+
+def _near_targets(
+    squared: npt.NDArray[np.float32],
+    matches: list[IntArray],
+    target: npt.NDArray[np.float64],
+    slack: npt.NDArray[np.float32],
+) -> list[IntArray]:
+    """Columns of each row within the slack of one of its matches' exact squared distances."""
+    ends = np.cumsum([len(columns) for columns in matches])
+    near = np.zeros(squared.shape[1], dtype=bool)
+    found = []
+    for row, columns, end, width in zip(squared, matches, ends, slack, strict=True):
+        near[:] = False
+        for value in target[end - len(columns) : end].astype(np.float32):
+            near |= np.abs(row - value) <= width
+        near[columns] = False  # their exact distances are known
+        found.append(np.flatnonzero(near))
+    return found
 
 
 def _reranked(reranker: Reranker, n_query: int, n_gallery: int) -> Iterator[FloatArray]:
