@@ -15,6 +15,8 @@ from PIL import Image, ImageFilter
 
 from reid_repro.rendering.scene import Kind, camera_generator
 
+_MIDDLE_GREY = 110.0  # what contrast leaves alone
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -64,7 +66,9 @@ def _make_camera(seed: int, kind: Kind, number: int) -> Camera:
     return Camera(
         number=number,
         azimuth=azimuth,
-        azimuth_spread=rng.uniform(12, 28),
+        azimuth_spread=rng.uniform(20, 40)
+        if kind == "vehicle"
+        else rng.uniform(12, 28),
         elevation=rng.uniform(8, 28) if kind == "vehicle" else rng.uniform(2, 18),
         elevation_spread=rng.uniform(2, 5),
         exposure=rng.uniform(0.72, 1.22),
@@ -72,14 +76,19 @@ def _make_camera(seed: int, kind: Kind, number: int) -> Camera:
         contrast=rng.uniform(0.82, 1.12),
         cast=(1 + 0.10 * warm, 1 + 0.02 * float(rng.uniform(-1, 1)), 1 - 0.10 * warm),
         light_azimuth=rng.uniform(0, 360),
-        resolution=rng.uniform(0.55, 1.0),
-        blur=rng.uniform(0.0, 0.8),
-        noise=rng.uniform(2, 8),
+        resolution=rng.uniform(0.7 if kind == "vehicle" else 0.55, 1.0),
+        blur=rng.uniform(0.0, 0.5 if kind == "vehicle" else 0.8),
+        noise=rng.uniform(2, 6 if kind == "vehicle" else 8),
         jpeg_quality=int(rng.integers(45, 90)),
         occlusion=rng.uniform(0.05, 0.25),
-        ground=tuple(float(v) for v in grey + tint),  # type: ignore[arg-type]
-        wall=tuple(float(v) for v in grey + rng.uniform(-30, 40) + tint),  # type: ignore[arg-type]
+        ground=_grey(grey, tint),
+        wall=_grey(grey + rng.uniform(-30, 40), tint),
     )
+
+
+def _grey(level: float, tint: np.ndarray) -> tuple[float, float, float]:
+    red, green, blue = (level + tint).tolist()
+    return red, green, blue
 
 
 def draw_shot(camera: Camera, rng: np.random.Generator) -> Shot:
@@ -93,7 +102,11 @@ def draw_shot(camera: Camera, rng: np.random.Generator) -> Shot:
 
 
 def develop(
-    canvas: Image.Image, camera: Camera, shot: Shot, rng: np.random.Generator, size: tuple[int, int]
+    canvas: Image.Image,
+    camera: Camera,
+    shot: Shot,
+    rng: np.random.Generator,
+    size: tuple[int, int],
 ) -> np.ndarray:
     """What the camera makes of a drawn scene: (height, width, 3) uint8 for `size` = (height, width).
 
@@ -101,16 +114,24 @@ def develop(
     noise), file (JPEG).
     """
     height, width = size
-    sensor = (max(8, round(width * camera.resolution)), max(8, round(height * camera.resolution)))
+    sensor = (
+        max(8, round(width * camera.resolution)),
+        max(8, round(height * camera.resolution)),
+    )
     image = canvas.resize(sensor, Image.Resampling.BOX)
     radius = camera.blur * camera.resolution * height / 128
     if radius > 0.15:
         image = image.filter(ImageFilter.GaussianBlur(radius))
-    pixels = np.asarray(image, dtype=np.float32)
-    gain = np.array(camera.cast, dtype=np.float32) * np.float32(shot.exposure)
-    pixels = (pixels * gain - 110.0) * np.float32(camera.contrast) + 110.0
-    pixels += rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(camera.noise)
-    image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    # (pixel * cast * exposure - middle) * contrast + middle, on top of the noise, in place.
+    gain = np.array(camera.cast, dtype=np.float32) * np.float32(
+        shot.exposure * camera.contrast
+    )
+    pixels = rng.standard_normal((*sensor[::-1], 3), dtype=np.float32)
+    pixels *= np.float32(camera.noise)
+    pixels += np.asarray(image) * gain
+    pixels += np.float32(_MIDDLE_GREY * (1 - camera.contrast))
+    np.clip(pixels, 0, 255, out=pixels)
+    image = Image.fromarray(pixels.astype(np.uint8))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=camera.jpeg_quality)
     image = Image.open(buffer)

@@ -17,15 +17,15 @@ BODY_TYPES: Final = ("sedan", "suv", "truck", "hatchback", "van")
 
 # What drives on the road is mostly white, black and grey; (RGB, share).
 PAINTS: Final[dict[str, tuple[Colour, float]]] = {
-    "white": ((226, 227, 226), 0.26),
-    "black": ((34, 35, 38), 0.18),
-    "silver": ((176, 179, 182), 0.16),
+    "white": ((212, 213, 211), 0.26),
+    "black": ((44, 45, 49), 0.18),
+    "silver": ((164, 167, 171), 0.16),
     "grey": ((104, 107, 111), 0.12),
     "red": ((148, 28, 30), 0.08),
     "blue": ((38, 66, 122), 0.08),
-    "brown": ((92, 72, 58), 0.04),
+    "brown": ((102, 78, 60), 0.04),
     "beige": ((181, 167, 142), 0.04),
-    "green": ((52, 82, 66), 0.02),
+    "green": ((56, 88, 70), 0.02),
     "yellow": ((206, 160, 36), 0.02),
 }
 
@@ -123,194 +123,179 @@ class BodyShape:
         return x, side * float(np.interp(z, ring[:, 1], ring[:, 0])), z
 
 
+@dataclass(frozen=True)
+class _Model:
+    """Mean proportions of a body type; lengths along x count inwards from the body's two ends."""
+
+    length: float
+    half_width: float
+    height: float
+    clearance: float
+    wheel_radius: float
+    overhangs: tuple[float, float]  # axles: from the rear end, from the front end
+    rear_shoulder: tuple[tuple[float, float], ...]
+    front_shoulder: tuple[tuple[float, float], ...]
+    cabin: tuple[float, float, float, float]  # tail, roof rear; roof front, cowl
+    slant: float  # how much the rear window's slope varies
+    roof_width: float
+    tapers: tuple[float, float]
+    two_tone: float  # probability
+    cab: float = 0.0  # length of a truck's cab; 0 without a cargo box
+
+
+_MODELS: Final = {
+    "sedan": _Model(
+        length=4.7,
+        half_width=0.91,
+        height=1.46,
+        clearance=0.21,
+        wheel_radius=0.34,
+        overhangs=(0.98, 0.88),
+        rear_shoulder=((0, 0.86), (0.07, 0.95), (0.3, 0.99), (1.75, 0.98)),
+        front_shoulder=(
+            (0, 0.68),
+            (0.05, 0.74),
+            (0.18, 0.79),
+            (0.5, 0.85),
+            (1.25, 0.93),
+        ),
+        cabin=(0.5, 1.2, 1.95, 1.15),
+        slant=0.1,
+        roof_width=0.76,
+        tapers=(0.80, 0.78),
+        two_tone=0.1,
+    ),
+    "hatchback": _Model(
+        length=4.05,
+        half_width=0.88,
+        height=1.52,
+        clearance=0.20,
+        wheel_radius=0.33,
+        overhangs=(0.72, 0.80),
+        rear_shoulder=((0, 0.90), (0.06, 0.98), (0.2, 1.01), (1.4, 1.0)),
+        front_shoulder=(
+            (0, 0.69),
+            (0.04, 0.75),
+            (0.15, 0.80),
+            (0.4, 0.86),
+            (1.0, 0.95),
+        ),
+        cabin=(0.10, 0.55, 1.72, 0.92),
+        slant=0.1,
+        roof_width=0.78,
+        tapers=(0.86, 0.78),
+        two_tone=0.15,
+    ),
+    "suv": _Model(
+        length=4.6,
+        half_width=0.95,
+        height=1.74,
+        clearance=0.30,
+        wheel_radius=0.39,
+        overhangs=(0.90, 0.88),
+        rear_shoulder=((0, 1.00), (0.06, 1.09), (0.2, 1.12), (1.9, 1.11)),
+        front_shoulder=(
+            (0, 0.84),
+            (0.04, 0.90),
+            (0.12, 0.95),
+            (0.4, 1.01),
+            (1.15, 1.08),
+        ),
+        cabin=(0.10, 0.42, 1.78, 1.12),
+        slant=0.06,
+        roof_width=0.80,
+        tapers=(0.88, 0.84),
+        two_tone=0.7,
+    ),
+    "van": _Model(
+        length=4.9,
+        half_width=0.94,
+        height=1.92,
+        clearance=0.22,
+        wheel_radius=0.34,
+        overhangs=(1.0, 0.82),
+        rear_shoulder=((0, 1.02), (0.05, 1.10), (0.2, 1.12), (2.0, 1.12)),
+        front_shoulder=(
+            (0, 0.80),
+            (0.04, 0.86),
+            (0.12, 0.92),
+            (0.35, 0.99),
+            (0.75, 1.08),
+        ),
+        cabin=(0.06, 0.22, 1.45, 0.58),
+        slant=0.03,
+        roof_width=0.86,
+        tapers=(0.93, 0.82),
+        two_tone=0.3,
+    ),
+    "truck": _Model(
+        length=5.8,
+        half_width=0.97,
+        height=2.22,
+        clearance=0.36,
+        wheel_radius=0.41,
+        overhangs=(1.15, 0.95),
+        rear_shoulder=((0, 1.30),),
+        front_shoulder=((0, 1.12), (0.04, 1.18), (0.12, 1.22), (0.4, 1.28)),
+        cabin=(0.03, 0.10, 0.62, 0.14),
+        slant=0.0,
+        roof_width=0.84,
+        tapers=(1.0, 0.88),
+        two_tone=1.0,
+        cab=1.75,
+    ),
+}
+_TRIM: Final[Colour] = (52.0, 54.0, 57.0)
+_CARGO_PAINTS: Final = ((206, 207, 206), (150, 155, 160), (64, 92, 134), (120, 60, 52))
+
+
 def draw_body(kind: str, rng: np.random.Generator) -> BodyShape:
     """Proportions and paint of one model of the given type."""
+    if kind not in _MODELS:
+        raise ValueError(
+            f"unknown body type {kind!r}: choose one of {', '.join(BODY_TYPES)}"
+        )
+    model = _MODELS[kind]
     names = list(PAINTS)
     shares = np.array([PAINTS[name][1] for name in names])
     paint_name = names[int(rng.choice(len(names), p=shares / shares.sum()))]
-    paint = _vary(PAINTS[paint_name][0], rng, 6)
-    trim = (52.0, 54.0, 57.0)
-    stretch = float(rng.uniform(0.95, 1.05))
+    half = model.length / 2 * float(rng.uniform(0.95, 1.05))
+    rear, front = (half - model.cab if model.cab else -half), half
     raised = float(rng.uniform(-0.03, 0.05))
-    slant = float(rng.uniform(-0.1, 0.1))
-    styles = int(rng.integers(0, 4)), int(rng.integers(0, 4))
-    two_tone = bool(
-        rng.random() < {"suv": 0.7, "van": 0.3, "truck": 1.0}.get(kind, 0.12)
-    )
-    cargo_colour = _vary(
-        ((214, 215, 214), (150, 155, 160), (64, 92, 134), (120, 60, 52))[
-            int(rng.choice(4))
-        ],
-        rng,
-        8,
-    )
-
-    def finish(
-        length: float,
-        width: float,
-        height: float,
-        clearance: float,
-        radius: float,
-        overhangs: tuple[float, float],
-        shoulder: list[tuple[float, float]],
-        cabin: tuple[float, float, float, float],
-        roof_width: float,
-        tapers: tuple[float, float],
-        rear: float | None = None,
-        cargo: Cargo | None = None,
-    ) -> BodyShape:
-        half = length / 2
-        return BodyShape(
-            kind=kind,
-            paint_name=paint_name,
-            paint=paint,
-            trim=trim,
-            two_tone=two_tone,
-            rear=-half if rear is None else rear,
-            front=half,
-            half_width=width,
-            height=height + raised,
-            clearance=clearance,
-            wheel_radius=radius,
-            axles=(-half + overhangs[0], half - overhangs[1]),
-            shoulder=tuple(shoulder),
-            tail=cabin[0],
-            roof_rear=cabin[1],
-            roof_front=cabin[2],
-            cowl=cabin[3],
-            roof_width=roof_width,
-            nose_taper=tapers[1],
-            tail_taper=tapers[0],
-            lamp_style=styles[0],
-            grille_style=styles[1],
-            cargo=cargo,
-        )
-
-    if kind == "sedan":
-        length = 4.7 * stretch
-        h = length / 2
-        shoulder = [(-h, 0.86), (-h + 0.07, 0.95), (-h + 0.3, 0.99), (-0.6, 0.98)]
-        shoulder += [
-            (h - 1.25, 0.93),
-            (h - 0.5, 0.85),
-            (h - 0.18, 0.79),
-            (h - 0.05, 0.74),
-            (h, 0.68),
-        ]
-        cabin = (-h + 0.5, -h + 1.2 + slant, h - 1.95, h - 1.15)
-        return finish(
-            length,
-            0.91,
-            1.46,
-            0.21,
-            0.34,
-            (0.98, 0.88),
-            shoulder,
-            cabin,
-            0.76,
-            (0.80, 0.78),
-        )
-    if kind == "hatchback":
-        length = 4.05 * stretch
-        h = length / 2
-        shoulder = [(-h, 0.90), (-h + 0.06, 0.98), (-h + 0.2, 1.01), (-0.6, 1.0)]
-        shoulder += [
-            (h - 1.0, 0.95),
-            (h - 0.4, 0.86),
-            (h - 0.15, 0.80),
-            (h - 0.04, 0.75),
-            (h, 0.69),
-        ]
-        cabin = (-h + 0.10, -h + 0.55 + slant, h - 1.72, h - 0.92)
-        return finish(
-            length,
-            0.88,
-            1.52,
-            0.20,
-            0.33,
-            (0.72, 0.80),
-            shoulder,
-            cabin,
-            0.78,
-            (0.86, 0.78),
-        )
-    if kind == "suv":
-        length = 4.6 * stretch
-        h = length / 2
-        shoulder = [(-h, 1.00), (-h + 0.06, 1.09), (-h + 0.2, 1.12), (-0.4, 1.11)]
-        shoulder += [
-            (h - 1.15, 1.08),
-            (h - 0.4, 1.01),
-            (h - 0.12, 0.95),
-            (h - 0.04, 0.90),
-            (h, 0.84),
-        ]
-        cabin = (-h + 0.10, -h + 0.42 + 0.6 * slant, h - 1.78, h - 1.12)
-        return finish(
-            length,
-            0.95,
-            1.74,
-            0.30,
-            0.39,
-            (0.90, 0.88),
-            shoulder,
-            cabin,
-            0.80,
-            (0.88, 0.84),
-        )
-    if kind == "van":
-        length = 4.9 * stretch
-        h = length / 2
-        shoulder = [(-h, 1.02), (-h + 0.05, 1.10), (-h + 0.2, 1.12), (-0.4, 1.12)]
-        shoulder += [
-            (h - 0.75, 1.08),
-            (h - 0.35, 0.99),
-            (h - 0.12, 0.92),
-            (h - 0.04, 0.86),
-            (h, 0.80),
-        ]
-        cabin = (-h + 0.06, -h + 0.22 + 0.3 * slant, h - 1.45, h - 0.58)
-        return finish(
-            length,
-            0.94,
-            1.92,
-            0.22,
-            0.34,
-            (1.0, 0.82),
-            shoulder,
-            cabin,
-            0.86,
-            (0.93, 0.82),
-        )
-    if kind == "truck":
-        length = 5.8 * stretch
-        h = length / 2
-        rear = h - 1.75
-        shoulder = [
-            (rear, 1.30),
-            (h - 0.4, 1.28),
-            (h - 0.12, 1.22),
-            (h - 0.04, 1.18),
-            (h, 1.12),
-        ]
-        cargo = Cargo(-h, rear - 0.08, 1.04, 0.82, 2.62 + 2 * raised, cargo_colour)
-        cabin = (rear + 0.03, rear + 0.10, h - 0.62, h - 0.14)
-        return finish(
-            length,
-            0.97,
-            2.22,
-            0.36,
-            0.41,
-            (1.15, 0.95),
-            shoulder,
-            cabin,
-            0.84,
-            (1.0, 0.88),
-            rear=rear,
-            cargo=cargo,
-        )
-    raise ValueError(
-        f"unknown body type {kind!r}: choose one of {', '.join(BODY_TYPES)}"
+    shoulder = [(rear + distance, z) for distance, z in model.rear_shoulder]
+    shoulder += [
+        (front - distance, z) for distance, z in reversed(model.front_shoulder)
+    ]
+    tail, roof_rear, roof_front, cowl = model.cabin
+    cargo = None
+    if model.cab:
+        box_paint = _CARGO_PAINTS[int(rng.integers(len(_CARGO_PAINTS)))]
+        top = 2.62 + 2 * raised
+        cargo = Cargo(-half, rear - 0.08, 1.04, 0.82, top, _vary(box_paint, rng, 8))
+    return BodyShape(
+        kind=kind,
+        paint_name=paint_name,
+        paint=_vary(PAINTS[paint_name][0], rng, 6),
+        trim=_TRIM,
+        two_tone=bool(rng.random() < model.two_tone),
+        rear=rear,
+        front=front,
+        half_width=model.half_width,
+        height=model.height + raised,
+        clearance=model.clearance,
+        wheel_radius=model.wheel_radius,
+        axles=(model.overhangs[0] - half, half - model.overhangs[1]),
+        shoulder=tuple(shoulder),
+        tail=rear + tail,
+        roof_rear=rear + roof_rear + model.slant * float(rng.uniform(-1, 1)),
+        roof_front=front - roof_front,
+        cowl=front - cowl,
+        roof_width=model.roof_width,
+        tail_taper=model.tapers[0],
+        nose_taper=model.tapers[1],
+        lamp_style=int(rng.integers(0, 4)),
+        grille_style=int(rng.integers(0, 4)),
+        cargo=cargo,
     )
 
 

@@ -152,7 +152,7 @@ def draw_details(
             ((232, 236, 240), (188, 204, 224), (238, 226, 176), (120, 126, 134))
         ),
         tail_tint=deck.pick(
-            ((176, 22, 26), (112, 14, 20), (214, 66, 48), (190, 120, 124))
+            ((176, 22, 26), (112, 14, 20), (214, 66, 48), (148, 44, 62))
         ),
         fog_lamps=deck.pick(half),
         light_cover=deck.pick((None, CHROME, BLACK, None, GOLD)),

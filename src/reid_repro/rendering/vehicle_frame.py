@@ -32,6 +32,10 @@ class Frame:
         pixels: np.ndarray = projected[:, :2] * self.scale + self.offset
         return pixels.astype(np.float32)
 
+    def shrunk(self, times: int) -> Frame:
+        """The same frame on a canvas so many times smaller."""
+        return Frame(self.scale / times, self.offset / times)
+
 
 def compose(
     shape: BodyShape,
@@ -39,15 +43,18 @@ def compose(
     shot: Shot,
     size: tuple[int, int],
     rng: np.random.Generator,
-) -> tuple[View, Frame]:
-    """Aim at the vehicle and crop: it fills 80-95 % of the tighter side of `size` = (w, h)."""
+) -> tuple[View, Frame, np.ndarray]:
+    """Aim at the vehicle and crop: it fills 80-95 % of the tighter side of `size` = (w, h).
+
+    Also returns the mesh's corners as that view projects them, (M, 3).
+    """
     rear, front = shape.ends
     high = shape.height if shape.cargo is None else shape.cargo.high
     target = np.array([(rear + front) / 2, 0.0, 0.45 * high])
-    distance = float(rng.uniform(1.9, 2.5)) * (front - rear)
+    distance = float(rng.uniform(2.3, 3.2)) * (front - rear)
     view = look(shot.azimuth, shot.elevation, distance, target)
-    projected = view.project(mesh.points)[:, :2]
-    low, high_corner = projected.min(axis=0), projected.max(axis=0)
+    projected = view.project(mesh.points)
+    low, high_corner = projected[:, :2].min(axis=0), projected[:, :2].max(axis=0)
     extent = high_corner - low
     canvas = np.array(size, dtype=float)
     fill = float(rng.uniform(0.82, 0.95))
@@ -59,7 +66,7 @@ def compose(
     scale = fill * unit * np.array([1.0, stretch])
     jitter = rng.uniform(-1, 1, size=2) * (0.03 + 0.25 * (1 - fill)) * canvas
     offset = canvas / 2 - scale * (low + high_corner) / 2 + jitter
-    return view, Frame(scale, offset)
+    return view, Frame(scale, offset), projected
 
 
 def paint_street(

@@ -67,14 +67,16 @@ class Mesh:
     """P polygons with M corners in all, N part instances.
 
     `points` (M, 3); polygon p owns the corners `starts[p]:starts[p + 1]`, counter-clockwise seen
-    from outside; `following` (M,) is each corner's successor in its polygon. `colours`,
-    `normals`, `centres` are (P, 3); `zone`, `finish`, `wear`, `part` are (P,), with part -1 for
-    what is no part. `labels` and `parents` are per instance: a sticker on the windscreen has the
+    from outside; `first` (P,) are the starts as an array, `following` (M,) is each corner's
+    successor in its polygon. `colours`, `normals`, `centres` are (P, 3); `zone`, `finish`,
+    `wear`, `part` are (P,), with part -1 for what is no part; `inner` (P,) marks polygons that
+    lie wholly within others of their part. `labels` and `parents` are per instance: a sticker on the windscreen has the
     windscreen as its parent, -1 is none.
     """
 
     points: np.ndarray
-    starts: np.ndarray
+    starts: tuple[int, ...]
+    first: np.ndarray
     following: np.ndarray
     colours: np.ndarray
     normals: np.ndarray
@@ -83,6 +85,7 @@ class Mesh:
     finish: np.ndarray
     wear: np.ndarray
     part: np.ndarray
+    inner: np.ndarray
     labels: tuple[str, ...]
     parents: tuple[int, ...]
     split: float  # x of the plane between cabin and cargo box; -inf without a cargo box
@@ -95,7 +98,7 @@ class MeshBuilder:
         self._points: list[np.ndarray] = []
         self._colours: list[Colour] = []
         self._outward: list[ArrayLike] = []
-        self._codes: list[tuple[int, int, int, int]] = []
+        self._codes: list[tuple[int, int, int, int, int]] = []
         self._labels: list[str] = []
         self._parents: list[int] = []
         self.split = -np.inf
@@ -116,12 +119,16 @@ class MeshBuilder:
         finish: Finish = Finish.MATTE,
         part: int = -1,
         wear: Wear = Wear.FIXED,
+        inner: bool = False,
     ) -> None:
-        """Add one flat polygon, `points` (K, 3) in either sense; `outward` tells its outer side."""
+        """Add one flat polygon, `points` (K, 3) in either sense; `outward` tells its outer side.
+
+        `inner` says that it lies wholly within other polygons of its part.
+        """
         self._points.append(np.asarray(points, dtype=np.float32))
         self._colours.append(colour)
         self._outward.append(outward)
-        self._codes.append((zone, finish, wear, part))
+        self._codes.append((zone, finish, wear, part, inner))
 
     def build(self) -> Mesh:
         counts = np.array([len(points) for points in self._points])
@@ -149,7 +156,8 @@ class MeshBuilder:
         codes = np.array(self._codes)
         return Mesh(
             points=points,
-            starts=starts,
+            starts=tuple(starts.tolist()),
+            first=starts[:-1],
             following=following,
             colours=np.array(self._colours, dtype=np.float32),
             normals=normals,
@@ -158,70 +166,11 @@ class MeshBuilder:
             finish=codes[:, 1],
             wear=codes[:, 2],
             part=codes[:, 3],
+            inner=codes[:, 4].astype(bool),
             labels=tuple(self._labels),
             parents=tuple(self._parents),
             split=float(self.split),
         )
-
-
-@dataclass(frozen=True)
-class Plane:
-    """A flat place for decals: `at` maps (s, t) metres on it to the vehicle's frame."""
-
-    origin: np.ndarray
-    right: np.ndarray  # unit vector of s
-    up: np.ndarray  # unit vector of t
-    outward: np.ndarray
-
-    def at(
-        self, shape: ArrayLike, centre: tuple[float, float] = (0.0, 0.0)
-    ) -> np.ndarray:
-        """(K, 2) plane coordinates, moved to `centre` -> (K, 3)."""
-        flat = np.asarray(shape, dtype=np.float32) + np.asarray(
-            centre, dtype=np.float32
-        )
-        points: np.ndarray = (
-            self.origin + flat[:, :1] * self.right + flat[:, 1:] * self.up
-        )
-        return points
-
-
-def plane(origin: ArrayLike, right: ArrayLike, up: ArrayLike) -> Plane:
-    """A plane through `origin`; `right` x `up` points outwards. Both are normalised."""
-    across, upward = (np.asarray(v, dtype=np.float32) for v in (right, up))
-    across, upward = across / np.linalg.norm(across), upward / np.linalg.norm(upward)
-    return Plane(
-        np.asarray(origin, dtype=np.float32), across, upward, np.cross(across, upward)
-    )
-
-
-def rectangle(width: float, height: float) -> np.ndarray:
-    """(4, 2) corners about the origin."""
-    return (
-        np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array([width, height]) / 2
-    )
-
-
-def ngon(
-    corners: int, width: float, height: float | None = None, turn: float = 0.0
-) -> np.ndarray:
-    """(corners, 2): an n-gon in an ellipse of the given width and height; `turn` in degrees."""
-    angle = np.arange(corners) * 2 * np.pi / corners + np.deg2rad(turn)
-    size = np.array([width, width if height is None else height]) / 2
-    return np.stack([np.cos(angle), np.sin(angle)], axis=1) * size
-
-
-def star(points: int, outer: float, inner: float, *, share: float = 0.5) -> np.ndarray:
-    """(4 points, 2): blunt spokes between two radii; `share` of each turn is spoke."""
-    step = 2 * np.pi / points
-    angles = (np.arange(points) * step)[:, None] + np.array(
-        [-0.5, -0.3, 0.3, 0.5]
-    ) * step * share
-    angles[:, 0] -= 0.5 * step * (1 - share)
-    angles[:, 3] += 0.5 * step * (1 - share)
-    radii = np.array([inner, outer, outer, inner])
-    angle, radius = angles.ravel(), np.tile(radii, points)
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
 def add_cuboid(

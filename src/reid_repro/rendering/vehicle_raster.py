@@ -6,10 +6,11 @@ parts are looked up from it, so the boxes are exact for what the image shows.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from reid_repro.rendering.cameras import Camera
 from reid_repro.rendering.scene import PartBox
@@ -52,11 +53,10 @@ class Drawing:
     order: np.ndarray
     mesh: Mesh
 
-    def outline(self, polygon: int) -> np.ndarray:
-        """(2K,) x and y in turn of one polygon's corners."""
-        start, stop = self.mesh.starts[polygon : polygon + 2]
-        flat: np.ndarray = self.corners[start:stop].ravel()
-        return flat
+    def outlines(self, polygons: list[int]) -> list[np.ndarray]:
+        """x and y in turn of the corners of each polygon, (2K,), in pixels."""
+        flat, starts = self.corners.ravel(), self.mesh.starts
+        return [flat[2 * starts[p] : 2 * starts[p + 1]] for p in polygons]
 
 
 def arrange(
@@ -70,10 +70,10 @@ def arrange(
     x, y = corners[:, 0], corners[:, 1]
     following = mesh.following
     cross = x * y[following] - x[following] * y
-    area = np.add.reduceat(cross, mesh.starts[:-1])
+    area = np.add.reduceat(cross, mesh.first)
     # Anticlockwise outlines come out with a negative area because y points down.
     facing = np.flatnonzero((area < -0.3) & ~hidden)
-    depth = np.add.reduceat(projected[:, 2], mesh.starts[:-1]) / np.diff(mesh.starts)
+    depth = np.add.reduceat(projected[:, 2], mesh.first) / np.diff(mesh.starts)
     zone = mesh.zone[facing]
     rank = zone_ranks(view.position, mesh.split)[zone] * 1000.0
     key = rank - np.where(_SOLID[zone], depth[facing], 0.0)
@@ -107,8 +107,9 @@ def paint_numbers(drawing: Drawing, size: tuple[int, int]) -> Image.Image:
     """A canvas of `size` = (width, height) with polygon number + 1 in each pixel, 0 = nothing."""
     numbers = Image.new("I;16", size)
     draw = ImageDraw.Draw(numbers)
-    for polygon in drawing.order.tolist():
-        draw.polygon(drawing.outline(polygon), fill=polygon + 1)
+    order = drawing.order.tolist()
+    for polygon, outline in zip(order, drawing.outlines(order), strict=True):
+        draw.polygon(outline, fill=polygon + 1)
     return numbers
 
 
@@ -125,7 +126,7 @@ def shade(
     normals, finish = mesh.normals, mesh.finish
     lambert = np.maximum(normals @ light, 0.0)
     sky = normals[:, 2]
-    level = 0.58 + 0.16 * sky + 0.42 * lambert
+    level = 0.55 + 0.12 * sky + 0.40 * lambert
     # Light that fails to reach the lower flanks.
     level *= 0.80 + 0.20 * np.clip((mesh.centres[:, 2] - 0.15) / 0.6, 0, 1)
     level = np.where(finish == Finish.LIT, 0.94 + 0.08 * lambert, level)
@@ -136,7 +137,7 @@ def shade(
     half /= np.linalg.norm(half, axis=1, keepdims=True)
     spark = np.maximum(np.einsum("pc,pc->p", normals, half), 0.0)
     gloss = np.where(
-        finish == Finish.PAINT, 46 * spark**24 + 14 * np.maximum(sky, 0), 0.0
+        finish == Finish.PAINT, 50 * spark**20 + 20 * np.maximum(sky, 0) ** 2, 0.0
     )
     gloss = np.where(finish == Finish.GLASS, 26 * spark**16, gloss)
     shaded: np.ndarray = (
@@ -145,13 +146,24 @@ def shade(
     return shaded
 
 
-def look_up_colours(numbers: np.ndarray, colours: np.ndarray) -> Image.Image:
-    """An RGBA image, transparent where `numbers` (height, width) is 0; `colours` (P, 3) uint8."""
+def composite(
+    numbers: np.ndarray, colours: np.ndarray, street: Image.Image
+) -> Image.Image:
+    """The vehicle before the street: an RGB image of the street's size.
+
+    `numbers` (2 height, 2 width) are looked up in `colours` (P, 3) uint8; 0 is transparent. Each
+    block of four becomes a pixel, so that edges are smooth.
+    """
     table = np.zeros((len(colours) + 1, 4), dtype=np.uint8)
     table[1:, :3] = colours
     table[1:, 3] = 255
     pixels = table.view(np.uint32)[:, 0][numbers].view(np.uint8)
-    return Image.fromarray(pixels.reshape(*numbers.shape, 4))
+    vehicle = Image.fromarray(pixels.reshape(*numbers.shape, 4)).reduce(2)
+    # Where nothing is drawn the table holds black, so the mean colour is already weighted by
+    # the mean opacity: the street shows through by the rest.
+    behind = street.copy()
+    behind.paste((0, 0, 0), (0, 0), vehicle.getchannel("A"))
+    return ImageChops.add(behind, vehicle.convert("RGB"))
 
 
 def part_boxes(drawing: Drawing, numbers: np.ndarray) -> tuple[PartBox, ...]:
@@ -167,12 +179,8 @@ def part_boxes(drawing: Drawing, numbers: np.ndarray) -> tuple[PartBox, ...]:
     boxes = []
     wanted = np.zeros(max(len(mesh.part), int(numbers.max())) + 1, dtype=bool)
     for part, polygons in _polygons_by_part(drawing).items():
-        outlines = [drawing.outline(polygon) for polygon in polygons]
-        corners = np.concatenate(outlines).reshape(-1, 2)
-        low = np.floor(corners.min(axis=0)).astype(int) - 1
-        high = np.ceil(corners.max(axis=0)).astype(int) + 2
-        alone = _count_alone(outlines, low, high)
-        left, top = np.maximum(low, 0).tolist()
+        alone, low, high = _count_alone(drawing, polygons)
+        left, top = max(low[0], 0), max(low[1], 0)
         region = numbers[top : max(high[1], 0), left : max(high[0], 0)]
         own = np.array(polygons) + 1
         wanted[own] = True
@@ -211,12 +219,24 @@ def _polygons_by_part(drawing: Drawing) -> dict[int, list[int]]:
     return dict(sorted(polygons.items()))
 
 
-def _count_alone(outlines: list[np.ndarray], low: np.ndarray, high: np.ndarray) -> int:
-    """Pixels of the outlines' union, drawn on a canvas that just holds them."""
-    canvas = Image.new("L", tuple((high - low).tolist()))
+def _count_alone(
+    drawing: Drawing, polygons: list[int]
+) -> tuple[int, tuple[int, int], tuple[int, int]]:
+    """Pixels of the polygons' union, drawn on a canvas that just holds them, and its corners."""
+    mesh = drawing.mesh
+    outer = [p for p in polygons if not mesh.inner[p]] or polygons
+    corners = np.concatenate(drawing.outlines(outer))
+    xs, ys = corners[::2], corners[1::2]
+    low = math.floor(xs.min()) - 1, math.floor(ys.min()) - 1
+    high = math.ceil(xs.max()) + 2, math.ceil(ys.max()) + 2
+    canvas = Image.new("L", (high[0] - low[0], high[1] - low[1]))
     draw = ImageDraw.Draw(canvas)
     # A shift by whole pixels keeps the rasterisation the same as on the full canvas.
-    shift = low.astype(np.float32)
-    for outline in outlines:
-        draw.polygon((outline.reshape(-1, 2) - shift).ravel(), fill=1)
-    return canvas.histogram()[1]
+    corners[::2] -= low[0]
+    corners[1::2] -= low[1]
+    start = 0
+    for polygon in outer:
+        stop = start + 2 * (mesh.starts[polygon + 1] - mesh.starts[polygon])
+        draw.polygon(corners[start:stop], fill=1)
+        start = stop
+    return canvas.histogram()[1], low, high

@@ -1,35 +1,32 @@
-"""The shell of a rendered vehicle: lofted body, cabin, windows and cargo box.
+"""The shell of a rendered vehicle: lofted body, cabin and windows.
 
 All of it is the same for every identity of a group; the per-identity parts are added by
-`vehicle_parts`.
+`vehicle_ends`, `vehicle_sides` and `vehicle_windscreen`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from reid_repro.rendering.vehicle_bodies import BodyShape
-from reid_repro.rendering.vehicle_mesh import (
-    Colour,
-    Finish,
-    MeshBuilder,
-    Plane,
-    Zone,
-    add_cuboid,
-    plane,
-)
+from reid_repro.rendering.vehicle_mesh import Colour, Finish, MeshBuilder, Zone
+from reid_repro.rendering.vehicle_planes import darker
 
 GLASS: Colour = (42.0, 50.0, 57.0)
-GLEAM: Colour = (84.0, 95.0, 103.0)
+GLEAM: Colour = (66.0, 76.0, 84.0)
 RUBBER: Colour = (30.0, 31.0, 33.0)
-SEAM: Colour = (24.0, 25.0, 27.0)
+
+# The cabin's outline points: 0 windscreen right, 1 windscreen left, 2 A pillar left, 3 C pillar
+# left, 4 rear window left, 5 rear window right, 6 C pillar right, 7 A pillar right.
+FRONT, LEFT, REAR, RIGHT = (0, 1), (2, 3), (4, 5), (6, 7)
 
 
 @dataclass(frozen=True)
 class CabinRings:
-    """(10, 3) outlines of the cabin, anticlockwise from the right windscreen corner."""
+    """(8, 3) outlines of the cabin, anticlockwise from the right windscreen corner."""
 
     belt: np.ndarray
     eaves: np.ndarray  # where the glass ends and the roof begins
@@ -43,161 +40,110 @@ class CabinRings:
         return point
 
 
-# Outline points: 0 windscreen right, 1 windscreen left, 2 A pillar left, 3 C pillar left,
-# 4 rear window left, 5 rear window right, 6 C pillar right, 7 A pillar right.
-FRONT, LEFT, REAR, RIGHT = (0, 1), (2, 3), (4, 5), (6, 7)
-
-
 def cabin_rings(shape: BodyShape) -> CabinRings:
     """Belt, eaves and crown of the cabin."""
-
-    def outline(
-        front: float, rear: float, width: float, set_back: float, z: list[float]
-    ) -> np.ndarray:
-        half = np.array(
-            [
-                (front, 0.84),
-                (front - set_back, 1.0),
-                (rear + set_back, 1.0),
-                (rear, 0.86),
-            ]
-        )
-        left = np.stack([half[:, 0], half[:, 1] * width, np.array(z)], axis=1)
-        right = left[::-1] * np.array([1, -1, 1])
-        return np.concatenate([right[-1:], left, right[:-1]])
-
-    middle = (shape.cowl + shape.tail) / 2
-    width = 0.925 * shape.half_width_at(middle) - 0.01
-    xs = (shape.cowl, shape.cowl - 0.2, shape.tail + 0.16, shape.tail)
-    belt_z = [shape.shoulder_at(x) - 0.01 for x in xs]
-    belt = outline(shape.cowl, shape.tail, width, 0.18, belt_z)
-    eaves_z = [shape.height - 0.07] * 4
-    roof = width * shape.roof_width
-    eaves = outline(shape.roof_front, shape.roof_rear, roof, 0.10, eaves_z)
-    crown = eaves.copy()
+    width = 0.925 * shape.half_width_at((shape.cowl + shape.tail) / 2) - 0.01
+    belt = _outline(shape.cowl, shape.tail, width, 0.18)
+    belt[:, 2] = [shape.shoulder_at(x) - 0.01 for x in belt[:, 0]]
+    eaves = _outline(shape.roof_front, shape.roof_rear, width * shape.roof_width, 0.10)
+    eaves[:, 2] = shape.height - 0.07
     centre = (shape.roof_front + shape.roof_rear) / 2
-    crown[:, 0] = centre + (eaves[:, 0] - centre) * 0.90
-    crown[:, 1] *= 0.80
-    crown[:, 2] = shape.height
+    crown = (eaves - (centre, 0, 0)) * (0.90, 0.80, 1.0) + (centre, 0, 0.07)
     return CabinRings(belt, eaves, crown)
 
 
+def _outline(front: float, rear: float, width: float, set_back: float) -> np.ndarray:
+    """(8, 3) at z = 0: an oblong with cut corners."""
+    left = np.array(
+        [
+            (front, 0.84 * width, 0),
+            (front - set_back, width, 0),
+            (rear + set_back, width, 0),
+            (rear, 0.86 * width, 0),
+        ]
+    )
+    right = left[::-1] * (1, -1, 1)
+    return np.concatenate([right[-1:], left, right[:-1]])
+
+
 def add_shell(builder: MeshBuilder, shape: BodyShape) -> CabinRings:
-    """Everything of a vehicle that is no part; returns the outlines that the parts hang on."""
+    """Body and cabin; returns the outlines that the parts hang on."""
     rings = cabin_rings(shape)
     _add_lower_body(builder, shape)
-    _add_flank_decals(builder, shape)
+    for side in (1, -1):
+        _add_flank(builder, shape, side)
     _add_cabin(builder, shape, rings)
-    if shape.cargo is not None:
-        _add_cargo(builder, shape)
     return rings
 
 
 def _add_lower_body(builder: MeshBuilder, shape: BodyShape) -> None:
+    """Quads between successive cross-sections, and a face at either end."""
     stations = _stations(shape)
-    rings = [shape.ring(x) for x in stations]
-    for back, front, x0, x1 in zip(
-        rings, rings[1:], stations, stations[1:], strict=False
-    ):
+    for x0, x1 in pairwise(stations):
+        back, front = shape.ring(x0), shape.ring(x1)
         for k in range(len(back) - 1):
-            colour = shape.trim if shape.two_tone and k == 0 else shape.paint
-            finish = Finish.MATTE if colour is shape.trim else Finish.PAINT
-            for side in (1, -1):
-                quad = np.array(
-                    [
-                        (x0, side * back[k, 0], back[k, 1]),
-                        (x1, side * front[k, 0], front[k, 1]),
-                        (x1, side * front[k + 1, 0], front[k + 1, 1]),
-                        (x0, side * back[k + 1, 0], back[k + 1, 1]),
-                    ]
-                )
-                flat = back[k : k + 2].mean(axis=0)
-                outward = (0.0, side * flat[0], flat[1] - 0.55)
-                builder.add(quad, colour, Zone.BODY, outward, finish=finish)
-    for x, ring, direction in (
-        (stations[0], rings[0], -1),
-        (stations[-1], rings[-1], 1),
-    ):
-        for band, colour in ((slice(0, 2), shape.trim), (slice(1, 7), shape.paint)):
-            half = ring[band]
-            left = np.column_stack([np.full(len(half), x), half])
-            right = left[::-1] * np.array([1, -1, 1])
-            builder.add(
-                np.concatenate([left, right]),
-                colour,
-                Zone.BODY,
-                (direction, 0, 0),
-                finish=Finish.PAINT,
+            trimmed = shape.two_tone and k == 0
+            colour, finish = (
+                (shape.trim, Finish.MATTE) if trimmed else (shape.paint, Finish.PAINT)
             )
+            y, z = back[k : k + 2].mean(axis=0)
+            for side in (1, -1):
+                corners = (
+                    (x0, back[k]),
+                    (x1, front[k]),
+                    (x1, front[k + 1]),
+                    (x0, back[k + 1]),
+                )
+                quad = [(x, side * yz[0], yz[1]) for x, yz in corners]
+                builder.add(
+                    quad, colour, Zone.BODY, (0.0, side * y, z - 0.55), finish=finish
+                )
+    for x, direction in ((stations[0], -1), (stations[-1], 1)):
+        ring = shape.ring(x)
+        for half, colour in ((ring[:2], shape.trim), (ring[1:], shape.paint)):
+            left = np.column_stack([np.full(len(half), x), half])
+            face = np.concatenate([left, left[::-1] * (1, -1, 1)])
+            builder.add(face, colour, Zone.BODY, (direction, 0, 0), finish=Finish.PAINT)
 
 
 def _stations(shape: BodyShape) -> list[float]:
     """Where the cross-sections stand: close together where the curves bend."""
     near = (0.0, 0.05, 0.16, 0.4, 0.8)
     ends = [shape.rear + d for d in near] + [shape.front - d for d in near]
-    middle = list(np.linspace(shape.rear + 0.8, shape.front - 0.8, 5)[1:-1])
+    middle = np.linspace(shape.rear + 0.8, shape.front - 0.8, 5)[1:-1].tolist()
     return sorted({round(x, 3) for x in (*ends, *middle)})
 
 
-def _add_flank_decals(builder: MeshBuilder, shape: BodyShape) -> None:
-    """Wheel arches, sill, door seams, handles and a crease of light along the shoulder."""
+def _add_flank(builder: MeshBuilder, shape: BodyShape, side: int) -> None:
+    """Sill, door seams, handles and wheel arches."""
+
+    def add(corners: list[tuple[float, float]], colour: Colour) -> None:
+        points = [shape.flank(x, z, side) for x, z in corners]
+        builder.add(points, colour, Zone.BODY_DECALS, (0, side, 0))
+
+    def add_box(x0: float, x1: float, z0: float, z1: float, colour: Colour) -> None:
+        add([(x0, z0), (x1, z0), (x1, z1), (x0, z1)], colour)
+
+    low, r = shape.clearance, shape.wheel_radius
+    back, front = shape.axles
+    if shape.cargo is None:
+        sill = shape.trim if shape.two_tone else darker(shape.paint, 0.42)
+        add_box(back, front, low, low + 0.09, sill)
     doors = _door_lines(shape)
-    for side in (1, -1):
-        outward = (0, side, 0)
-
-        def strip(
-            corners: list[tuple[float, float]], colour: Colour, side: int = side
-        ) -> None:
-            points = [shape.flank(x, z, side) for x, z in corners]
-            builder.add(points, colour, Zone.BODY_DECALS, (0, side, 0))
-
-        low = shape.clearance
-        back, front = shape.axles
-        r = shape.wheel_radius
-        if shape.cargo is None:
-            sill = (
-                shape.trim if shape.two_tone else tuple(0.42 * c for c in shape.paint)
+    belt = shape.shoulder_at(doors[0]) - 0.06
+    for x in doors:
+        add_box(x - 0.009, x + 0.009, low + 0.1, belt, darker(shape.paint, 0.5))
+    for x in doors[1:]:
+        add_box(x - 0.26, x - 0.06, belt - 0.1, belt - 0.065, darker(shape.paint, 0.6))
+    angle = np.linspace(0, np.pi, 11)
+    rims = [(1.24 * r, shape.trim)] if shape.two_tone else []
+    for axle in (front,) if shape.cargo is not None else (back, front):
+        for radius, colour in (*rims, (1.13 * r, RUBBER)):
+            bow = zip(
+                axle + radius * np.cos(angle), r + radius * np.sin(angle), strict=True
             )
-            strip(
-                [(back, low), (front, low), (front, low + 0.09), (back, low + 0.09)],
-                sill,
-            )
-        belt = shape.shoulder_at(doors[0]) - 0.06
-        for x in doors:
-            lower = low + 0.1
-            strip(
-                [
-                    (x - 0.01, lower),
-                    (x + 0.01, lower),
-                    (x + 0.01, belt),
-                    (x - 0.01, belt),
-                ],
-                SEAM,
-            )
-        for x in doors[1:]:
-            z = belt - 0.1
-            dark = tuple(0.55 * c for c in shape.paint)
-            strip(
-                [
-                    (x - 0.26, z),
-                    (x - 0.06, z),
-                    (x - 0.06, z + 0.035),
-                    (x - 0.26, z + 0.035),
-                ],
-                dark,
-            )
-        for axle in (front,) if shape.cargo is not None else (back, front):
-            angles = np.linspace(0, np.pi, 11)
-            for radius, colour in ((1.24 * r, shape.trim), (1.13 * r, RUBBER)):
-                if colour is shape.trim and not shape.two_tone:
-                    continue
-                arch = [
-                    (axle + radius * c, r + radius * s)
-                    for c, s in zip(np.cos(angles), np.sin(angles), strict=True)
-                ]
-                arch = [(axle + radius, low - 0.02), *arch, (axle - radius, low - 0.02)]
-                points = [shape.flank(x, z, side) for x, z in arch]
-                builder.add(points, colour, Zone.BODY_DECALS, outward)
+            foot = low - 0.02
+            add([(axle + radius, foot), *bow, (axle - radius, foot)], colour)
 
 
 def _door_lines(shape: BodyShape) -> list[float]:
@@ -216,33 +162,26 @@ def _add_cabin(builder: MeshBuilder, shape: BodyShape, rings: CabinRings) -> Non
         for k in range(count):
             n = (k + 1) % count
             quad = np.stack([low[k], low[n], high[n], high[k]])
-            outward = (quad.mean(axis=0) - middle) * np.array([1, 1, 0.5])
+            outward = (quad.mean(axis=0) - middle) * (1, 1, 0.5)
             builder.add(quad, shape.paint, Zone.CABIN, outward, finish=Finish.PAINT)
     builder.add(rings.crown, shape.paint, Zone.CABIN, (0, 0, 1), finish=Finish.PAINT)
-    for first, last, side in ((*LEFT, 1), (*RIGHT, -1)):
-        for start, end in _panes(shape, side):
-            _add_pane(
-                builder,
-                rings,
-                (first, last),
-                (start, end),
-                (0.10, 0.93),
-                (0, side, 0.2),
-            )
+    for start, end in _panes(shape):
+        _add_pane(builder, rings, LEFT, (start, end), (0.10, 0.93), (0, 1, 0.2))
+        _add_pane(
+            builder, rings, RIGHT, (1 - end, 1 - start), (0.10, 0.93), (0, -1, 0.2)
+        )
     _add_pane(builder, rings, REAR, (0.05, 0.95), (0.10, 0.92), (-1, 0, 0.2))
 
 
-def _panes(shape: BodyShape, side: int) -> list[tuple[float, float]]:
-    """Extents of the side windows along their panel, which runs rearwards on the left."""
+def _panes(shape: BodyShape) -> list[tuple[float, float]]:
+    """Extents of the side windows from the A pillar (0) to the C pillar (1)."""
     if shape.cargo is not None:
-        panes = [(0.06, 0.90)]
-    elif shape.kind == "van":
-        panes = [(0.03, 0.30), (0.33, 0.63), (0.66, 0.96)]
-    elif shape.kind == "suv":
-        panes = [(0.04, 0.38), (0.41, 0.72), (0.75, 0.95)]
-    else:
-        panes = [(0.05, 0.47), (0.50, 0.90)]
-    return panes if side > 0 else [(1 - end, 1 - start) for start, end in panes]
+        return [(0.06, 0.90)]
+    if shape.kind == "van":
+        return [(0.03, 0.30), (0.33, 0.63), (0.66, 0.96)]
+    if shape.kind == "suv":
+        return [(0.04, 0.38), (0.41, 0.72), (0.75, 0.95)]
+    return [(0.05, 0.47), (0.50, 0.90)]
 
 
 def _add_pane(
@@ -253,71 +192,13 @@ def _add_pane(
     up: tuple[float, float],
     outward: tuple[float, float, float],
 ) -> None:
-    """A window with a band of sky in its upper half."""
+    """A window whose upper half mirrors the sky."""
     (u0, u1), (v0, v1) = across, up
-    corners = [
-        rings.panel(*panel, u, v) for u, v in ((u0, v0), (u1, v0), (u1, v1), (u0, v1))
-    ]
-    builder.add(corners, GLASS, Zone.CABIN_DECALS, outward, finish=Finish.GLASS)
-    span = u1 - u0
-    band = ((0.30, 0.0), (0.55, 0.0), (0.85, 1.0), (0.60, 1.0))
-    gleam = [rings.panel(*panel, u0 + span * u, v0 + (v1 - v0) * v) for u, v in band]
-    builder.add(gleam, GLEAM, Zone.CABIN_DECALS, outward, finish=Finish.GLASS)
-
-
-def _add_cargo(builder: MeshBuilder, shape: BodyShape) -> None:
-    """Cargo box with ribs and rear doors, chassis beam and fuel tank."""
-    cargo = shape.cargo
-    if cargo is None:
-        raise ValueError(f"a {shape.kind} has no cargo box")
-    builder.split = cargo.front + 0.04
-    middle = (cargo.back + cargo.front) / 2
-    length, height = cargo.front - cargo.back, cargo.high - cargo.low
-    size = (length - 0.1, 0.9, 0.22)
-    add_cuboid(builder, (middle, 0, cargo.low - 0.11), size, SEAM, Zone.CARGO)
-    add_cuboid(
-        builder,
-        (middle, 0, cargo.low + height / 2),
-        (length, 2 * cargo.half_width, height),
-        cargo.colour,
-        Zone.CARGO,
-        finish=Finish.PAINT,
-    )
-    darker = tuple(0.80 * c for c in cargo.colour)
-    frame = tuple(0.55 * c for c in cargo.colour)
-    for side in (1, -1):
-        wall = plane(
-            (middle, side * cargo.half_width, cargo.low), (-side, 0, 0), (0, 0, 1)
-        )
-        for s in np.linspace(-length / 2, length / 2, 8)[1:-1]:
-            rib = np.array(
-                [
-                    (s - 0.02, 0.08),
-                    (s + 0.02, 0.08),
-                    (s + 0.02, height),
-                    (s - 0.02, height),
-                ]
-            )
-            builder.add(wall.at(rib), darker, Zone.CARGO_DECALS, wall.outward)
-        _frame(builder, wall, (-length / 2, length / 2), (0.0, 0.08), frame)
-        _frame(builder, wall, (-length / 2, length / 2), (height - 0.07, height), frame)
-    doors = plane((cargo.back, 0, cargo.low), (0, -1, 0), (0, 0, 1))
-    w = cargo.half_width
-    _frame(builder, doors, (-0.015, 0.015), (0.1, height - 0.1), frame)
-    for s in (-0.55 * w, 0.55 * w):
-        _frame(builder, doors, (s - 0.02, s + 0.02), (0.1, height - 0.1), frame)
-    _frame(builder, doors, (-w, w), (0.0, 0.09), frame)
-    _frame(builder, doors, (-w, w), (height - 0.08, height), frame)
-    _frame(builder, doors, (-0.9 * w, 0.9 * w), (-0.26, -0.03), SEAM)
-
-
-def _frame(
-    builder: MeshBuilder,
-    wall: Plane,
-    across: tuple[float, float],
-    up: tuple[float, float],
-    colour: Colour,
-) -> None:
-    (s0, s1), (t0, t1) = across, up
-    corners = np.array([(s0, t0), (s1, t0), (s1, t1), (s0, t1)])
-    builder.add(wall.at(corners), colour, Zone.CARGO_DECALS, wall.outward)
+    whole = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    sky = ((0.0, 0.62), (1.0, 0.50), (1.0, 1.0), (0.0, 1.0))
+    for shares, colour in ((whole, GLASS), (sky, GLEAM)):
+        points = [
+            rings.panel(*panel, u0 + (u1 - u0) * u, v0 + (v1 - v0) * v)
+            for u, v in shares
+        ]
+        builder.add(points, colour, Zone.CABIN_DECALS, outward, finish=Finish.GLASS)

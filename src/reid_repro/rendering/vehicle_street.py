@@ -7,8 +7,9 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from reid_repro.rendering.vehicle_bodies import PAINTS
 from reid_repro.rendering.vehicle_mesh import Colour
+from reid_repro.rendering.vehicle_planes import darker
 
-_SHADOW_SCALE = 4  # the shadow is soft: draw it this much smaller than the canvas
+_SHADOW_SCALE = 2  # the shadow is soft: draw it this much smaller than the canvas
 
 
 def cast_shadow(
@@ -77,9 +78,9 @@ def _pole(side: float, rng: np.random.Generator) -> list[Shape]:
 def _bush(side: float, rng: np.random.Generator) -> list[Shape]:
     middle = 0.5 + side * rng.uniform(0.2, 0.5)
     shapes: list[Shape] = []
-    for _ in range(9):
-        x, y = middle + rng.normal(0, 0.09), 0.98 - abs(rng.normal(0, 0.07))
-        r = rng.uniform(0.05, 0.11)
+    for _ in range(18):
+        x, y = middle + rng.normal(0, 0.09), 1.0 - abs(rng.normal(0, 0.08))
+        r = rng.uniform(0.03, 0.08)
         tone = float(rng.uniform(0.7, 1.15))
         shapes.append(
             (_ellipse(x, y, r, 0.9 * r, 7), (70 * tone, 84 * tone, 58 * tone))
@@ -90,73 +91,51 @@ def _bush(side: float, rng: np.random.Generator) -> list[Shape]:
 def _bonnet(side: float, rng: np.random.Generator) -> list[Shape]:
     """The end of another vehicle that comes into the frame from one side."""
     names = list(PAINTS)
-    paint = np.array(PAINTS[names[int(rng.integers(0, len(names)))]][0])
-    reach, top = rng.uniform(0.08, 0.24), rng.uniform(0.5, 0.68)
-    light, dark, black = (tuple((k * paint).tolist()) for k in (0.95, 0.7, 0.2))
+    paint = PAINTS[names[int(rng.integers(0, len(names)))]][0]
+    reach, top = float(rng.uniform(0.08, 0.24)), float(rng.uniform(0.5, 0.68))
+    # Corners as seen at the left edge: x in units of the reach, y below the bonnet's edge.
     profile = [
-        (-0.1, top - 0.22),
-        (0.2 * reach, top - 0.2),
-        (0.55 * reach, top),
-        (reach, top + 0.06),
+        (-0.5, -0.22),
+        (0.2, -0.2),
+        (0.55, 0.0),
+        (1.0, 0.06),
+        (1.05, 0.26),
+        (-0.5, 0.28),
     ]
-    profile += [(1.05 * reach, top + 0.26), (-0.1, top + 0.28)]
-    window = [
-        (-0.1, top - 0.18),
-        (0.12 * reach, top - 0.17),
-        (0.4 * reach, top - 0.01),
-        (-0.1, top),
-    ]
-    lower = [
-        (-0.1, top + 0.14),
-        (1.03 * reach, top + 0.14),
-        (1.05 * reach, top + 0.26),
-        (-0.1, top + 0.28),
-    ]
-    wheel = _ellipse(0.42 * reach, top + 0.27, 0.05, 0.09)
+    window = [(-0.5, -0.18), (0.12, -0.17), (0.4, -0.01), (-0.5, 0.0)]
+    lower = [(-0.5, 0.14), (1.03, 0.14), (1.05, 0.26), (-0.5, 0.28)]
     pieces = [
-        (np.array(profile), light),
-        (np.array(window), (44, 50, 56)),
-        (np.array(lower), dark),
-        (wheel, black),
+        (np.array(profile) * (reach, 1), darker(paint, 0.95)),
+        (np.array(window) * (reach, 1), (44.0, 50.0, 56.0)),
+        (np.array(lower) * (reach, 1), darker(paint, 0.7)),
+        (_ellipse(0.42 * reach, 0.27, 0.05, 0.09), (24.0, 24.0, 26.0)),
     ]
-    mirror = np.array([1.0, 1.0]) if side < 0 else np.array([-1.0, 1.0])
-    offset = np.array([0.0, 0.0]) if side < 0 else np.array([1.0, 0.0])
-    return [(corners * mirror + offset, colour) for corners, colour in pieces]  # type: ignore[misc]
+    edge = 0.0 if side < 0 else 1.0
+    return [(corners * (-side, 1) + (edge, top), colour) for corners, colour in pieces]
 
 
 def _passer_by(side: float, rng: np.random.Generator) -> list[Shape]:
     x, head = 0.5 + side * rng.uniform(0.15, 0.44), rng.uniform(0.14, 0.28)
-    coat, trousers = (tuple(rng.uniform(30, 150, size=3).tolist()) for _ in range(2))
-    w = rng.uniform(0.045, 0.065)
-    stride = rng.uniform(0.01, 0.05)
-    legs = [
-        np.array(
-            [
-                (x - w * 0.7, head + 0.36),
-                (x + 0.1 * w, head + 0.36),
-                (x - stride, head + 0.8),
-                (x - stride - 0.6 * w, head + 0.8),
-            ]
-        ),
-        np.array(
-            [
-                (x - w * 0.1, head + 0.36),
-                (x + 0.7 * w, head + 0.36),
-                (x + stride + 0.6 * w, head + 0.8),
-                (x + stride, head + 0.8),
-            ]
-        ),
-    ]
-    body = np.array(
-        [
-            (x - w, head + 0.08),
-            (x + w, head + 0.08),
-            (x + 0.85 * w, head + 0.4),
-            (x - 0.85 * w, head + 0.4),
-        ]
-    )
+    coat, trousers = _any_colour(rng), _any_colour(rng)
+    w, stride = rng.uniform(0.045, 0.065), rng.uniform(0.01, 0.05)
+
+    def four(
+        top: tuple[float, float], foot: tuple[float, float], y0: float, y1: float
+    ) -> np.ndarray:
+        """Left and right at the height `y0` below the head, then at `y1`."""
+        corners = [(top[0], y0), (top[1], y0), (foot[1], y1), (foot[0], y1)]
+        return np.array(corners) + (x, head)
+
+    back = four((-0.7 * w, 0.1 * w), (-stride - 0.6 * w, -stride), 0.36, 0.8)
+    front = four((-0.1 * w, 0.7 * w), (stride, stride + 0.6 * w), 0.36, 0.8)
     return [
-        *((leg, trousers) for leg in legs),  # type: ignore[misc]
-        (body, coat),
-        (_ellipse(x, head + 0.02, 0.6 * w, 0.055), (150, 118, 98)),
+        (back, trousers),
+        (front, trousers),
+        (four((-w, w), (-0.85 * w, 0.85 * w), 0.08, 0.4), coat),
+        (_ellipse(x, head + 0.02, 0.6 * w, 0.055), (150.0, 118.0, 98.0)),
     ]
+
+
+def _any_colour(rng: np.random.Generator) -> Colour:
+    red, green, blue = rng.uniform(30, 150, size=3).tolist()
+    return red, green, blue

@@ -1,266 +1,202 @@
 """The windscreen and what one sees on and behind it: people, belt, signs, things on the dash.
 
 Everything is drawn on the plane of the glass: the parallax of the few decimetres behind it is
-below a pixel, and a decal on the glass is cut by it in no view.
+some pixels at most, and what lies on the glass is cut by it in no view.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from reid_repro.rendering.vehicle_details import BLACK, Details, Sign
-from reid_repro.rendering.vehicle_mesh import (
-    Colour,
-    Finish,
-    MeshBuilder,
-    Plane,
-    Wear,
-    Zone,
-    ngon,
-    plane,
-    rectangle,
-)
+from reid_repro.rendering.vehicle_details import BLACK, WHITE, Details, Sign
+from reid_repro.rendering.vehicle_mesh import Colour, Finish, MeshBuilder, Wear, Zone
+from reid_repro.rendering.vehicle_planes import Decals, darker, ngon, plane, rectangle
 from reid_repro.rendering.vehicle_shell import FRONT, GLASS, GLEAM, CabinRings
 
 _SKIN: Colour = (150.0, 116.0, 96.0)
+_SEAT: Colour = (64.0, 66.0, 70.0)
+_DASH: Colour = (58.0, 60.0, 63.0)
 _DRIVER = 0.73  # across the glass; 0 is the right corner of the vehicle, 1 the left one
+_TORSO = (
+    (-0.25, -0.20), (0.25, -0.20), (0.23, 0.10), (0.10, 0.18), (-0.10, 0.18), (-0.23, 0.10)
+)  # fmt: skip
 
 
 class Windscreen:
-    """Adds decals to the glass by shares (u across, v up) of it and metres on it."""
+    """The glass as a place for things, at shares of it: u from right to left, v upwards."""
 
     def __init__(self, builder: MeshBuilder, rings: CabinRings) -> None:
         self._builder = builder
         self._rings = rings
         foot, eaves = rings.panel(*FRONT, 0.5, 0.0), rings.panel(*FRONT, 0.5, 1.0)
-        self.glass: Plane = plane(foot, (0, 1, 0), eaves - foot)
-        self.height = float(np.linalg.norm(eaves - foot))
+        self._plane = plane(foot, (0, 1, 0), eaves - foot)
+        height = float(np.linalg.norm(eaves - foot))
         # Leaning glass is seen foreshortened: draw things taller so that they look upright.
-        rise = float(eaves[2] - foot[2]) / self.height
-        self.upright = 1 / np.sqrt(max(rise, 0.3))
-        self.part = builder.part("wind-shield glass")
+        self._tall = 1 / np.sqrt(max(float(eaves[2] - foot[2]) / height, 0.3))
+        self.height = height / self._tall
+        self._part = builder.part("wind-shield glass")
 
-    def patch(self, u0: float, u1: float, v0: float, v1: float) -> np.ndarray:
-        """(4, 3): the part of the glass between these shares."""
-        shares = ((u0, v0), (u1, v0), (u1, v1), (u0, v1))
-        return np.stack([self._rings.panel(*FRONT, u, v) for u, v in shares])
-
-    def add(
+    def paint(
         self,
-        points: np.ndarray,
+        shares: list[tuple[float, float]],
         colour: Colour,
+        finish: Finish,
         *,
-        part: int | None = None,
-        finish: Finish = Finish.LIT,
-        wear: Wear = Wear.FIXED,
+        inner: bool,
     ) -> None:
+        """Fill the polygon with corners at the given shares of the glass."""
+        points = [self._rings.panel(*FRONT, u, v) for u, v in shares]
         self._builder.add(
             points,
             colour,
             Zone.CABIN_DECALS,
-            self.glass.outward,
+            self._plane.outward,
             finish=finish,
-            part=self.part if part is None else part,
-            wear=wear,
+            part=self._part,
+            inner=inner,
         )
 
-    def item(
-        self,
-        outline: np.ndarray,
-        u: float,
-        v: float,
-        colour: Colour,
-        *,
-        part: int | None = None,
-        wear: Wear = Wear.FIXED,
+    def person(
+        self, u: float, outline: ArrayLike, colour: Colour, v: float, wear: Wear
     ) -> None:
-        """An outline in upright metres, centred at (u, v) of the glass."""
-        centre = self._rings.panel(*FRONT, u, v)
-        spot = plane(centre, self.glass.right, self.glass.up)
-        stretched = outline * np.array([1.0, self.upright])
-        self.add(spot.at(stretched), colour, part=part, wear=wear)
+        """Something behind the glass that is no part."""
+        spot = self._decals(self._part, u, v)
+        spot.add(np.asarray(outline) * (1, self._tall), colour, wear=wear, inner=True)
 
-    def child(self, label: str) -> int:
-        """Open a part that lies on the glass."""
-        return self._builder.part(label, parent=self.part)
+    def thing(self, label: str, u: float, v: float) -> Thing:
+        """Open a part at (u, v)."""
+        part = self._builder.part(label, parent=self._part)
+        return Thing(self._decals(part, u, v), self._tall)
+
+    def _decals(self, part: int, u: float, v: float) -> Decals:
+        centre = self._rings.panel(*FRONT, u, v)
+        spot = plane(centre, self._plane.right, self._plane.up)
+        return Decals(self._builder, spot, Zone.CABIN_DECALS, part)
+
+
+class Thing:
+    """One part on the windscreen; outlines are in metres as seen upright, about its place."""
+
+    def __init__(self, decals: Decals, tall: float) -> None:
+        self._decals = decals
+        self._tall = tall
+
+    def add(
+        self, outline: np.ndarray, colour: Colour, dx: float = 0.0, dy: float = 0.0
+    ) -> None:
+        moved = (outline + (dx, dy)) * (1, self._tall)
+        self._decals.add(moved, colour)
 
 
 def add_windscreen(builder: MeshBuilder, rings: CabinRings, details: Details) -> None:
-    """The glass with everything on and behind it."""
+    """The glass with everything on and behind it, from back to front."""
     screen = Windscreen(builder, rings)
-    screen.add(screen.patch(0.03, 0.97, 0.03, 0.94), GLASS, finish=Finish.GLASS)
-    gleam = np.stack(
-        [
-            rings.panel(*FRONT, u, v)
-            for u, v in ((0.1, 0.03), (0.28, 0.03), (0.48, 0.94), (0.3, 0.94))
-        ]
-    )
-    screen.add(gleam, tuple(0.75 * c for c in GLEAM), finish=Finish.GLASS)
+    corners = [(0.03, 0.03), (0.97, 0.03), (0.97, 0.94), (0.03, 0.94)]
+    screen.paint(corners, GLASS, Finish.GLASS, inner=False)
+    gleam = [(0.1, 0.03), (0.28, 0.03), (0.48, 0.94), (0.3, 0.94)]
+    screen.paint(gleam, darker(GLEAM, 0.85), Finish.GLASS, inner=True)
     for u in (1 - _DRIVER, _DRIVER):
-        screen.item(rectangle(0.46, 0.44), u, 0.36, (62, 64, 68))
-        screen.item(rectangle(0.2, 0.14), u, 0.74, (66, 68, 72))
-    _add_person(screen, 1 - _DRIVER, Wear.PASSENGER_CLOTHES, Wear.PASSENGER_SKIN)
-    _add_person(screen, _DRIVER, Wear.DRIVER_CLOTHES, Wear.FIXED)
+        screen.person(u, rectangle(0.46, 0.44), _SEAT, 0.36, Wear.FIXED)
+        screen.person(u, rectangle(0.20, 0.14), _SEAT, 0.74, Wear.FIXED)
+    for u, clothes, skin in (
+        (1 - _DRIVER, Wear.PASSENGER_CLOTHES, Wear.PASSENGER_SKIN),
+        (_DRIVER, Wear.DRIVER_CLOTHES, Wear.FIXED),
+    ):
+        screen.person(u, _TORSO, _SEAT, 0.36, clothes)
+        screen.person(u, ngon(9, 0.19, 0.23), _SKIN, 0.70, skin)
     if details.belt is not None:
-        part = screen.child("safe belt")
         band = np.array([(-0.20, -0.17), (-0.12, -0.20), (0.17, 0.13), (0.10, 0.18)])
-        screen.item(band, _DRIVER, 0.36, details.belt, part=part)
-    screen.add(screen.patch(0.03, 0.97, 0.03, 0.13), (58, 60, 63))
-    _add_dashboard(screen, details)
-    screen.item(rectangle(0.24, 0.07), 0.5, 0.88, BLACK)
+        screen.thing("safe belt", _DRIVER, 0.36).add(band, details.belt)
+    dash = [(0.03, 0.03), (0.97, 0.03), (0.97, 0.13), (0.03, 0.13)]
+    screen.paint(dash, _DASH, Finish.MATTE, inner=True)
+    for sign in details.ornaments:
+        _add_ornament(screen, sign)
+    if details.tissue_box is not None:
+        _add_tissue_box(screen, details.tissue_box)
+    screen.person(
+        0.5, rectangle(0.24, 0.07), BLACK, 0.88, Wear.FIXED
+    )  # the inner mirror
     if details.hanging is not None:
         _add_hanging(screen, details.hanging)
-    _add_stickers(screen, details)
+    if details.service_signs:
+        _add_service_signs(screen, details)
     if details.licence is not None:
         _add_licence(screen, details.licence)
 
 
-def _add_person(screen: Windscreen, u: float, clothes: Wear, skin: Wear) -> None:
-    torso = np.array(
-        [
-            (-0.25, -0.20),
-            (0.25, -0.20),
-            (0.23, 0.10),
-            (0.10, 0.18),
-            (-0.10, 0.18),
-            (-0.23, 0.10),
-        ]
-    )
-    screen.item(torso, u, 0.36, (78, 82, 92), wear=clothes)
-    screen.item(ngon(9, 0.19, 0.23), u, 0.70, _SKIN, wear=skin)
-
-
-def _add_dashboard(screen: Windscreen, details: Details) -> None:
-    for sign in details.ornaments:
-        part = screen.child("lay ornament")
-        _add_figure(screen, sign, part)
-    box = details.tissue_box
-    if box is not None:
-        part = screen.child("tissuebox")
-        w = box.size
-        screen.item(rectangle(w, 0.46 * w), box.place, 0.17, box.colour, part=part)
-        screen.item(
-            rectangle(w, 0.1 * w),
-            box.place,
-            0.19,
-            tuple(0.7 * c for c in box.colour),
-            part=part,
-        )
-        tissue = (
-            np.array(
-                [(-0.26, 0.23), (0.26, 0.23), (0.3, 0.5), (0.02, 0.4), (-0.2, 0.56)]
-            )
-            * w
-        )
-        screen.item(tissue, box.place, 0.17, (244, 244, 242), part=part)
-
-
-def _add_figure(screen: Windscreen, sign: Sign, part: int) -> None:
-    u, w = sign.place, sign.size
-    shade = tuple(0.7 * c for c in sign.colour)
+def _add_ornament(screen: Windscreen, sign: Sign) -> None:
+    figure, w = screen.thing("lay ornament", sign.place, 0.17), sign.size
+    shade = darker(sign.colour, 0.7)
     if sign.shape == "duck":
-        screen.item(ngon(8, 1.2 * w, 0.7 * w), u, 0.16, sign.colour, part=part)
-        screen.item(
-            ngon(8, 0.6 * w) + np.array([0.3, 0.5]) * w, u, 0.16, sign.colour, part=part
-        )
-        screen.item(
-            rectangle(0.3 * w, 0.16 * w) + np.array([0.66, 0.48]) * w,
-            u,
-            0.16,
-            (240, 130, 30),
-            part=part,
-        )
+        figure.add(ngon(8, 1.2 * w, 0.7 * w), sign.colour)
+        figure.add(ngon(8, 0.6 * w), sign.colour, 0.3 * w, 0.5 * w)
+        figure.add(rectangle(0.3 * w, 0.16 * w), (240, 130, 30), 0.66 * w, 0.48 * w)
     elif sign.shape == "doll":
-        screen.item(ngon(3, 1.1 * w, 1.3 * w, turn=90), u, 0.17, sign.colour, part=part)
-        screen.item(
-            ngon(8, 0.62 * w) + np.array([0.0, 0.6]) * w,
-            u,
-            0.17,
-            (228, 196, 172),
-            part=part,
-        )
+        figure.add(ngon(3, 1.1 * w, 1.3 * w, turn=90), sign.colour)
+        figure.add(ngon(8, 0.62 * w), (228, 196, 172), 0, 0.6 * w)
     elif sign.shape == "ball":
-        screen.item(ngon(10, w), u, 0.18, sign.colour, part=part)
-        screen.item(rectangle(w, 0.22 * w), u, 0.18, shade, part=part)
+        figure.add(ngon(10, w), sign.colour)
+        figure.add(rectangle(w, 0.22 * w), shade)
     else:
-        screen.item(rectangle(w, 0.9 * w), u, 0.17, sign.colour, part=part)
-        screen.item(rectangle(0.5 * w, 0.45 * w), u, 0.17, shade, part=part)
+        figure.add(rectangle(w, 0.9 * w), sign.colour)
+        figure.add(rectangle(0.5 * w, 0.45 * w), shade)
+
+
+def _add_tissue_box(screen: Windscreen, sign: Sign) -> None:
+    box, w = screen.thing("tissuebox", sign.place, 0.17), sign.size
+    box.add(rectangle(w, 0.46 * w), sign.colour)
+    box.add(rectangle(w, 0.10 * w), darker(sign.colour, 0.7), 0, 0.05 * w)
+    tissue = np.array(
+        [(-0.26, 0.23), (0.26, 0.23), (0.3, 0.5), (0.02, 0.4), (-0.2, 0.56)]
+    )
+    box.add(tissue * w, (244, 244, 242))
 
 
 def _add_hanging(screen: Windscreen, sign: Sign) -> None:
-    part = screen.child("hanging")
-    v, w = sign.place, sign.size
-    drop = (0.85 - v) * screen.height / screen.upright
-    string = rectangle(0.022, drop) + np.array([0.0, drop / 2])
-    screen.item(string, 0.5, v, sign.colour, part=part)
-    dark = tuple(0.6 * c for c in sign.colour)
+    """A pendant on a string from the inner mirror."""
+    pendant, w = screen.thing("hanging", 0.5, sign.place), sign.size
+    drop = (0.85 - sign.place) * screen.height
+    pendant.add(rectangle(0.022, drop), sign.colour, 0, drop / 2)
+    shade, face = darker(sign.colour, 0.6), (232, 204, 180)
     if sign.shape == "knot":
-        screen.item(ngon(4, w), 0.5, v, sign.colour, part=part)
-        screen.item(ngon(4, 0.45 * w), 0.5, v, dark, part=part)
-        screen.item(
-            rectangle(0.3 * w, 0.6 * w) - np.array([0, 0.7 * w]),
-            0.5,
-            v,
-            sign.colour,
-            part=part,
-        )
+        pendant.add(ngon(4, w), sign.colour)
+        pendant.add(ngon(4, 0.45 * w), shade)
+        pendant.add(rectangle(0.3 * w, 0.6 * w), sign.colour, 0, -0.7 * w)
     elif sign.shape == "beads":
-        for k in range(4):
-            screen.item(
-                ngon(8, 0.42 * w) + np.array([0, 0.42 * w * (1.2 - k)]),
-                0.5,
-                v,
-                sign.colour if k % 2 else (240, 240, 236),
-                part=part,
-            )
+        for k, colour in enumerate((WHITE, sign.colour, WHITE, sign.colour)):
+            pendant.add(ngon(8, 0.42 * w), colour, 0, 0.42 * w * (1.2 - k))
     elif sign.shape == "doll":
-        screen.item(
-            ngon(8, 0.6 * w) + np.array([0, 0.5 * w]),
-            0.5,
-            v,
-            (232, 204, 180),
-            part=part,
-        )
-        screen.item(ngon(3, w, 1.1 * w, turn=90), 0.5, v, sign.colour, part=part)
+        pendant.add(ngon(8, 0.6 * w), face, 0, 0.5 * w)
+        pendant.add(ngon(3, w, 1.1 * w, turn=90), sign.colour)
     elif sign.shape == "cross":
-        screen.item(rectangle(0.26 * w, 1.2 * w), 0.5, v, sign.colour, part=part)
-        screen.item(
-            rectangle(0.8 * w, 0.26 * w) + np.array([0, 0.2 * w]),
-            0.5,
-            v,
-            sign.colour,
-            part=part,
-        )
+        pendant.add(rectangle(0.26 * w, 1.2 * w), sign.colour)
+        pendant.add(rectangle(0.8 * w, 0.26 * w), sign.colour, 0, 0.2 * w)
     else:
-        screen.item(ngon(10, 0.8 * w), 0.5, v, sign.colour, part=part)
-        screen.item(ngon(6, 0.36 * w), 0.5, v, dark, part=part)
+        pendant.add(ngon(10, 0.8 * w), sign.colour)
+        pendant.add(ngon(6, 0.36 * w), shade)
 
 
-def _add_stickers(screen: Windscreen, details: Details) -> None:
-    """Service stickers in an upper corner, in a row or in two."""
-    if not details.service_signs:
-        return
-    part = screen.child("annual service signs")
+def _add_service_signs(screen: Windscreen, details: Details) -> None:
+    """Inspection stickers in an upper corner, in one row or in two."""
     side = details.service_side
+    stickers = screen.thing("annual service signs", 0.88 if side > 0 else 0.12, 0.83)
     size, pitch = 0.105, 0.13
     for k, colour in enumerate(details.service_signs):
         column, row = (k // 2, k % 2) if details.service_stacked else (k, 0)
-        u, v = (0.88 if side > 0 else 0.12), 0.83
-        outline = rectangle(size, size) - np.array([side * column * pitch, row * pitch])
-        screen.item(outline, u, v, colour, part=part)
-        core = rectangle(0.4 * size, 0.4 * size) - np.array(
-            [side * column * pitch, row * pitch]
-        )
-        screen.item(core, u, v, (238, 238, 234), part=part)
+        dx, dy = -side * column * pitch, -row * pitch
+        stickers.add(rectangle(size, size), colour, dx, dy)
+        stickers.add(rectangle(0.4 * size, 0.4 * size), WHITE, dx, dy)
 
 
 def _add_licence(screen: Windscreen, sign: Sign) -> None:
-    part = screen.child("entry license")
-    w, u = sign.size, (0.13 if sign.place < 0 else 0.87)
+    """An entry permit in a lower corner."""
+    w = sign.size
     outline = {
         "card": rectangle(1.2 * w, 0.66 * w),
         "square": rectangle(0.8 * w, 0.8 * w),
         "disc": ngon(10, 0.85 * w),
-    }
-    screen.item(outline[sign.shape], u, 0.20, sign.colour, part=part)
-    screen.item(rectangle(0.6 * w, 0.14 * w), u, 0.22, (240, 240, 236), part=part)
+    }[sign.shape]
+    card = screen.thing("entry license", 0.13 if sign.place < 0 else 0.87, 0.20)
+    card.add(outline, sign.colour)
+    card.add(rectangle(0.6 * w, 0.14 * w), WHITE, 0, 0.02)

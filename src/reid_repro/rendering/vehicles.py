@@ -18,18 +18,20 @@ from PIL import ImageDraw
 from reid_repro.rendering.cameras import develop, draw_shot, make_cameras
 from reid_repro.rendering.scene import Rendered, identity_generator, image_generator
 from reid_repro.rendering.vehicle_bodies import BODY_TYPES, BodyShape, draw_body
+from reid_repro.rendering.vehicle_cargo import add_cargo
 from reid_repro.rendering.vehicle_details import Details, draw_details
+from reid_repro.rendering.vehicle_ends import add_ends
 from reid_repro.rendering.vehicle_frame import compose, paint_street
 from reid_repro.rendering.vehicle_mesh import Mesh, MeshBuilder, Wear
-from reid_repro.rendering.vehicle_parts import add_parts
 from reid_repro.rendering.vehicle_raster import (
     arrange,
-    look_up_colours,
+    composite,
     paint_numbers,
     part_boxes,
     shade,
 )
 from reid_repro.rendering.vehicle_shell import add_shell
+from reid_repro.rendering.vehicle_sides import add_sides
 from reid_repro.rendering.vehicle_street import draw_occluder
 from reid_repro.rendering.vehicle_windscreen import add_windscreen
 
@@ -55,9 +57,11 @@ PART_CLASSES: Final[tuple[str, ...]] = (
 
 MIN_SIZE: Final = 32  # pixels; below that no part is left to see
 _SUPERSAMPLING: Final = 2
-# Keys of groups and of blocks of groups lie above those of identities in the same stream.
+# Keys of groups (body, deck of details) and of blocks of groups lie above those of identities
+# in the same stream.
 _GROUP_KEY: Final = 1 << 40
-_BLOCK_KEY: Final = 1 << 41
+_DECK_KEY: Final = 1 << 41
+_BLOCK_KEY: Final = 1 << 42
 
 
 class VehicleRenderer:
@@ -126,8 +130,7 @@ class VehicleRenderer:
         eye = self.cameras[camera]
         shot = draw_shot(eye, rng)
         canvas_size = size[1] * _SUPERSAMPLING, size[0] * _SUPERSAMPLING
-        view, frame = compose(shape, mesh, shot, canvas_size, rng)
-        projected = view.project(mesh.points)
+        view, frame, projected = compose(shape, mesh, shot, canvas_size, rng)
         colours, hidden = _dress(mesh, rng)
         drawing = arrange(mesh, view, projected, frame.apply(projected), hidden)
         numbers = paint_numbers(drawing, canvas_size)
@@ -139,11 +142,11 @@ class VehicleRenderer:
                 [palette, np.array(extra).clip(0, 255).astype(np.uint8)]
             )
         seen = np.asarray(numbers)
-        canvas = paint_street(eye, shot, shape, view, frame, canvas_size, rng)
-        vehicle = look_up_colours(seen, palette)
-        canvas.paste(vehicle, (0, 0), vehicle)
+        small = frame.shrunk(_SUPERSAMPLING)
+        street = paint_street(eye, shot, shape, view, small, (size[1], size[0]), rng)
+        scene = composite(seen, palette, street)
         return Rendered(
-            image=develop(canvas, eye, shot, rng, size),
+            image=develop(scene, eye, shot, rng, size),
             parts=part_boxes(drawing, seen),
             attributes=self.attributes(identity),
         )
@@ -183,15 +186,18 @@ class VehicleRenderer:
         details = self._draw_details(identity)
         builder = MeshBuilder()
         rings = add_shell(builder, shape)
+        if shape.cargo is not None:
+            add_cargo(builder, shape.cargo)
         add_windscreen(builder, rings, details)
-        add_parts(builder, shape, rings, details)
+        add_ends(builder, shape, rings, details)
+        add_sides(builder, shape, details)
         return builder.build()
 
 
 def _dress(mesh: Mesh, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """(P, 3) colours and (P,) hidden polygons of one photograph: clothes, and who sits inside."""
     colours = mesh.colours.copy()
-    clothes = rng.uniform(24, 170, size=(2, 3))
+    clothes = rng.uniform(30, 125, size=(2, 1)) + rng.uniform(-14, 14, size=(2, 3))
     passenger = rng.random() < 0.4
     colours[mesh.wear == Wear.DRIVER_CLOTHES] = clothes[0]
     colours[mesh.wear == Wear.PASSENGER_CLOTHES] = clothes[1]
