@@ -59,12 +59,8 @@ def _paint_surfaces(
         (ground, line, height, 6.0, 3.0),
     ):
         if bottom > top:
-            cells = (
-                (base + slope * depth + grain * mottle).clip(0, 255).astype(np.uint8)
-            )
-            patch = Image.fromarray(cells).resize(
-                (width, bottom - top), Image.Resampling.BILINEAR
-            )
+            cells = (base + slope * depth + grain * mottle).clip(0, 255).astype(np.uint8)
+            patch = Image.fromarray(cells).resize((width, bottom - top), Image.Resampling.BILINEAR)
             canvas.paste(patch, (0, top))
 
 
@@ -130,9 +126,7 @@ def _draw_kerb(
     edge = max(1.0, 0.008 * height)
     pavement = ground + float(rng.uniform(4, 22))
     draw.rectangle((0, line, width, line + depth), fill=_grey(pavement))
-    draw.rectangle(
-        (0, line + depth, width, line + depth + edge), fill=_grey(pavement + 14)
-    )
+    draw.rectangle((0, line + depth, width, line + depth + edge), fill=_grey(pavement + 14))
     draw.rectangle(
         (0, line + depth + edge, width, line + depth + 2 * edge),
         fill=_grey(ground - 18),
@@ -152,9 +146,7 @@ def _draw_road(
     for _ in range(int(rng.integers(1, 4))):
         x, y = rng.uniform(0, width), line + rng.uniform(0.15, 1) * room
         rx, ry = rng.uniform(0.05, 0.2) * width, rng.uniform(0.01, 0.05) * height
-        draw.ellipse(
-            (x - rx, y - ry, x + rx, y + ry), fill=_grey(ground + rng.normal(0, 7))
-        )
+        draw.ellipse((x - rx, y - ry, x + rx, y + ry), fill=_grey(ground + rng.normal(0, 7)))
     if rng.random() < 0.5:
         paint = _grey(ground + float(rng.uniform(30, 65)))
         foot, head = rng.uniform(-0.3, 1.3) * width, rng.uniform(0.1, 0.9) * width

@@ -66,12 +66,10 @@ def _make_camera(seed: int, kind: Kind, number: int) -> Camera:
     return Camera(
         number=number,
         azimuth=azimuth,
-        azimuth_spread=rng.uniform(20, 40)
-        if kind == "vehicle"
-        else rng.uniform(12, 28),
+        azimuth_spread=rng.uniform(20, 40) if kind == "vehicle" else rng.uniform(12, 28),
         elevation=rng.uniform(8, 28) if kind == "vehicle" else rng.uniform(2, 18),
         elevation_spread=rng.uniform(2, 5),
-        exposure=rng.uniform(0.72, 1.22),
+        exposure=rng.uniform(0.72, 1.12 if kind == "vehicle" else 1.22),
         exposure_spread=rng.uniform(0.04, 0.10),
         contrast=rng.uniform(0.82, 1.12),
         cast=(1 + 0.10 * warm, 1 + 0.02 * float(rng.uniform(-1, 1)), 1 - 0.10 * warm),
@@ -108,7 +106,7 @@ def develop(
     rng: np.random.Generator,
     size: tuple[int, int],
 ) -> np.ndarray:
-    """What the camera makes of a drawn scene: (height, width, 3) uint8 for `size` = (height, width).
+    """What the camera makes of a drawn scene: (height, width, 3) uint8; `size` is that height, width.
 
     In the order of a real one: optics (resolution, blur), sensor (exposure, cast, contrast,
     noise), file (JPEG).
@@ -118,14 +116,16 @@ def develop(
         max(8, round(width * camera.resolution)),
         max(8, round(height * camera.resolution)),
     )
-    image = canvas.resize(sensor, Image.Resampling.BOX)
+    # A box filter is exact and cheap for a canvas well above the sensor; near the sensor's own
+    # size it would drop or double rows.
+    ample = canvas.width >= 1.5 * sensor[0]
+    kernel = Image.Resampling.BOX if ample else Image.Resampling.BILINEAR
+    image = canvas.resize(sensor, kernel)
     radius = camera.blur * camera.resolution * height / 128
     if radius > 0.15:
         image = image.filter(ImageFilter.GaussianBlur(radius))
     # (pixel * cast * exposure - middle) * contrast + middle, on top of the noise, in place.
-    gain = np.array(camera.cast, dtype=np.float32) * np.float32(
-        shot.exposure * camera.contrast
-    )
+    gain = np.array(camera.cast, dtype=np.float32) * np.float32(shot.exposure * camera.contrast)
     pixels = rng.standard_normal((*sensor[::-1], 3), dtype=np.float32)
     pixels *= np.float32(camera.noise)
     pixels += np.asarray(image) * gain

@@ -101,9 +101,7 @@ class BodyShape:
         """(7, 2) y and z of the left half of the cross-section at x, from sill to centre line."""
         width, top = self.half_width_at(x), self.shoulder_at(x)
         end = min(self.front - x, x - self.rear)
-        low = self.clearance + float(
-            np.interp(end, (0.0, 0.15, 0.6), (0.04, 0.02, 0.0))
-        )
+        low = self.clearance + float(np.interp(end, (0.0, 0.15, 0.6), (0.04, 0.02, 0.0)))
         crown = 0.045
         return np.array(
             [
@@ -252,9 +250,7 @@ _CARGO_PAINTS: Final = ((206, 207, 206), (150, 155, 160), (64, 92, 134), (120, 6
 def draw_body(kind: str, rng: np.random.Generator) -> BodyShape:
     """Proportions and paint of one model of the given type."""
     if kind not in _MODELS:
-        raise ValueError(
-            f"unknown body type {kind!r}: choose one of {', '.join(BODY_TYPES)}"
-        )
+        raise ValueError(f"unknown body type {kind!r}: choose one of {', '.join(BODY_TYPES)}")
     model = _MODELS[kind]
     names = list(PAINTS)
     shares = np.array([PAINTS[name][1] for name in names])
@@ -263,9 +259,7 @@ def draw_body(kind: str, rng: np.random.Generator) -> BodyShape:
     rear, front = (half - model.cab if model.cab else -half), half
     raised = float(rng.uniform(-0.03, 0.05))
     shoulder = [(rear + distance, z) for distance, z in model.rear_shoulder]
-    shoulder += [
-        (front - distance, z) for distance, z in reversed(model.front_shoulder)
-    ]
+    shoulder += [(front - distance, z) for distance, z in reversed(model.front_shoulder)]
     tail, roof_rear, roof_front, cowl = model.cabin
     cargo = None
     if model.cab:

@@ -111,9 +111,7 @@ class _Deck:
         return options[int(order[self._rank % len(options)])]
 
 
-def draw_details(
-    group: np.random.Generator, identity: np.random.Generator, rank: int
-) -> Details:
+def draw_details(group: np.random.Generator, identity: np.random.Generator, rank: int) -> Details:
     """The details of the identity number `rank` of a group.
 
     `group` shuffles the options and must be in the same state for every identity of the group;
@@ -123,9 +121,7 @@ def draw_details(
 
     def sign(shapes: Sequence[str], size: float, place: Sequence[float]) -> Sign:
         scale = float(identity.uniform(0.85, 1.2))
-        return Sign(
-            deck.pick(shapes), deck.pick(_BRIGHT), size * scale, deck.pick(place)
-        )
+        return Sign(deck.pick(shapes), deck.pick(_BRIGHT), size * scale, deck.pick(place))
 
     def maybe(choice: Sign, chances: Sequence[bool]) -> Sign | None:
         return choice if deck.pick(chances) else None
@@ -134,8 +130,7 @@ def draw_details(
     carrier_colour = deck.pick((CHROME, BLACK, STEEL, BLACK))
     often, half = (True, True, True, False), (True, False)
     ornaments = [
-        sign(("duck", "doll", "ball", "cube"), 0.17, (0.34, 0.42, 0.5, 0.58))
-        for _ in "ab"
+        sign(("duck", "doll", "ball", "cube"), 0.17, (0.34, 0.42, 0.5, 0.58)) for _ in "ab"
     ]
     stickers = [deck.pick(_BRIGHT[:6]) for _ in range(4)]
     return Details(
@@ -148,12 +143,8 @@ def draw_details(
         carrier=deck.pick((None, "rails", "bars", "basket", None, "box")),
         carrier_colour=carrier_colour,
         sunroof=deck.pick((None, "small", "panorama", "framed")),
-        lamp_tint=deck.pick(
-            ((232, 236, 240), (188, 204, 224), (238, 226, 176), (120, 126, 134))
-        ),
-        tail_tint=deck.pick(
-            ((176, 22, 26), (112, 14, 20), (214, 66, 48), (148, 44, 62))
-        ),
+        lamp_tint=deck.pick(((232, 236, 240), (188, 204, 224), (238, 226, 176), (120, 126, 134))),
+        tail_tint=deck.pick(((176, 22, 26), (112, 14, 20), (214, 66, 48), (148, 44, 62))),
         fog_lamps=deck.pick(half),
         light_cover=deck.pick((None, CHROME, BLACK, None, GOLD)),
         logo=sign(
@@ -173,8 +164,6 @@ def draw_details(
         ),
         ornaments=tuple(ornaments[: deck.pick((1, 0, 2, 1))]),
         tissue_box=maybe(sign(("box",), 0.27, (0.2, 0.44, 0.62)), half),
-        newer_sign=maybe(
-            sign(("disc", "square", "diamond"), 0.24, (0, 1, 2, 3)), often
-        ),
+        newer_sign=maybe(sign(("disc", "square", "diamond"), 0.24, (0, 1, 2, 3)), often),
         belt=deck.pick((CHROME, None, BLACK, RED)),
     )

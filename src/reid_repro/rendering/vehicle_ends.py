@@ -50,9 +50,7 @@ class _End:
         self.low, self.tall = float(ring[0, 1]), float(ring[4, 1] - ring[0, 1])
         self.half = float(ring[2, 0])
         # Half width at the height of the lamps, where the shoulder begins to round.
-        self.lamp_half = float(
-            np.interp(self.low + 0.8 * self.tall, ring[:5, 1], ring[:5, 0])
-        )
+        self.lamp_half = float(np.interp(self.low + 0.8 * self.tall, ring[:5, 1], ring[:5, 0]))
         facing = "front" if direction > 0 else "rear"
         self.face: Plane = upright(self.x, 0, self.low, facing)
 
@@ -67,9 +65,7 @@ class _End:
         return self.shape.flank(x, self.low + share * self.tall + 0.75 * rise, side)
 
 
-def add_ends(
-    builder: MeshBuilder, shape: BodyShape, rings: CabinRings, details: Details
-) -> None:
+def add_ends(builder: MeshBuilder, shape: BodyShape, rings: CabinRings, details: Details) -> None:
     """Every part of an identity's front and rear."""
     _add_face(builder, shape, details)
     if shape.cargo is None:
@@ -154,9 +150,7 @@ def _add_headlamp(builder: MeshBuilder, end: _End, side: int, details: Details) 
     sunk, sunk_in = end.point(side, 0.99, c0 - thick), end.point(side, edge, z0 - thick)
     under = [sunk_in, sunk, corner0, end.point(side, edge, z0)]
     for piece, outward in ((over, ahead), (along, aside), (under, ahead)):
-        builder.add(
-            piece, details.light_cover, _DECALS, outward, finish=Finish.PAINT, part=part
-        )
+        builder.add(piece, details.light_cover, _DECALS, outward, finish=Finish.PAINT, part=part)
 
 
 def _add_tail(builder: MeshBuilder, shape: BodyShape, details: Details) -> None:
@@ -200,9 +194,7 @@ def _add_cargo_tail(builder: MeshBuilder, shape: BodyShape, details: Details) ->
     _add_plate(builder, back.moved(0, -0.145), details, zone)
     _add_logo(builder, back.moved(0.4, 0.5), details, zone)
     for side in (1, -1):
-        lamp = Decals(
-            builder, back.moved(side * 0.74, -0.145), zone, builder.part("car light")
-        )
+        lamp = Decals(builder, back.moved(side * 0.74, -0.145), zone, builder.part("car light"))
         lamp.add(rectangle(0.34, 0.16), details.tail_tint)
         lamp.add(rectangle(0.10, 0.16), (228, 130, 40), (-side * 0.09, 0), inner=True)
 

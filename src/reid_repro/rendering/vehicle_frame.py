@@ -14,9 +14,7 @@ from reid_repro.rendering.vehicle_mesh import Mesh
 from reid_repro.rendering.vehicle_raster import View, look
 from reid_repro.rendering.vehicle_street import cast_shadow
 
-_MAX_STRETCH = (
-    1.5  # crops of long vehicles are squeezed into the square, as re-ID resizing does
-)
+_MAX_STRETCH = 1.5  # crops of long vehicles are squeezed into the square, as re-ID resizing does
 _MIN_STRETCH = 0.85
 
 
@@ -59,9 +57,7 @@ def compose(
     canvas = np.array(size, dtype=float)
     fill = float(rng.uniform(0.82, 0.95))
     wanted = (canvas[1] / canvas[0]) * extent[0] / extent[1]
-    stretch = float(np.clip(wanted, _MIN_STRETCH, _MAX_STRETCH)) * float(
-        rng.uniform(0.94, 1.0)
-    )
+    stretch = float(np.clip(wanted, _MIN_STRETCH, _MAX_STRETCH)) * float(rng.uniform(0.94, 1.0))
     unit = min(canvas[0] / extent[0], canvas[1] / (stretch * extent[1]))
     scale = fill * unit * np.array([1.0, stretch])
     jitter = rng.uniform(-1, 1, size=2) * (0.03 + 0.25 * (1 - fill)) * canvas

@@ -70,8 +70,8 @@ class Mesh:
     from outside; `first` (P,) are the starts as an array, `following` (M,) is each corner's
     successor in its polygon. `colours`, `normals`, `centres` are (P, 3); `zone`, `finish`,
     `wear`, `part` are (P,), with part -1 for what is no part; `inner` (P,) marks polygons that
-    lie wholly within others of their part. `labels` and `parents` are per instance: a sticker on the windscreen has the
-    windscreen as its parent, -1 is none.
+    lie wholly within others of their part. `labels` and `parents` are per instance: a sticker
+    on the windscreen has the windscreen as its parent, -1 is none.
     """
 
     points: np.ndarray
@@ -141,14 +141,9 @@ class MeshBuilder:
         # centroid to keep float32 accurate.
         centres = np.add.reduceat(points, starts[:-1], axis=0) / counts[:, None]
         local = points - centres[owner]
-        normals = np.add.reduceat(
-            np.cross(local, local[following]), starts[:-1], axis=0
-        )
+        normals = np.add.reduceat(np.cross(local, local[following]), starts[:-1], axis=0)
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-        inward = (
-            np.einsum("pc,pc->p", normals, np.array(self._outward, dtype=np.float32))
-            < 0
-        )
+        inward = np.einsum("pc,pc->p", normals, np.array(self._outward, dtype=np.float32)) < 0
         order = np.arange(len(points))
         mirrored = (starts[:-1] + starts[1:] - 1)[owner] - order
         points = points[np.where(inward[owner], mirrored, order)]
@@ -197,6 +192,4 @@ def add_cuboid(
     for k in range(4):
         n = (k + 1) % 4
         quad = np.stack([low[k], low[n], high[n], high[k]])
-        builder.add(
-            quad, colour, zone, quad.mean(axis=0) - middle, finish=finish, part=part
-        )
+        builder.add(quad, colour, zone, quad.mean(axis=0) - middle, finish=finish, part=part)

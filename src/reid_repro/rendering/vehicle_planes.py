@@ -19,16 +19,10 @@ class Plane:
     up: np.ndarray
     outward: np.ndarray
 
-    def at(
-        self, outline: ArrayLike, centre: tuple[float, float] = (0.0, 0.0)
-    ) -> np.ndarray:
+    def at(self, outline: ArrayLike, centre: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
         """(K, 2) plane coordinates, moved to `centre` -> (K, 3)."""
-        flat = np.asarray(outline, dtype=np.float32) + np.asarray(
-            centre, dtype=np.float32
-        )
-        points: np.ndarray = (
-            self.origin + flat[:, :1] * self.right + flat[:, 1:] * self.up
-        )
+        flat = np.asarray(outline, dtype=np.float32) + np.asarray(centre, dtype=np.float32)
+        points: np.ndarray = self.origin + flat[:, :1] * self.right + flat[:, 1:] * self.up
         return points
 
     def moved(self, s: float, t: float) -> Plane:
@@ -41,9 +35,7 @@ def plane(origin: ArrayLike, right: ArrayLike, up: ArrayLike) -> Plane:
     """A plane through `origin`; `right` x `up` points outwards. Both are normalised."""
     across, upward = (np.asarray(v, dtype=np.float32) for v in (right, up))
     across, upward = across / np.linalg.norm(across), upward / np.linalg.norm(upward)
-    return Plane(
-        np.asarray(origin, dtype=np.float32), across, upward, np.cross(across, upward)
-    )
+    return Plane(np.asarray(origin, dtype=np.float32), across, upward, np.cross(across, upward))
 
 
 def upright(x: float, y: float, z: float, facing: str) -> Plane:
@@ -98,21 +90,15 @@ def darker(colour: Colour, share: float) -> Colour:
 
 def rectangle(width: float, height: float) -> np.ndarray:
     """(4, 2) corners about the origin."""
-    return (
-        np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array([width, height]) / 2
-    )
+    return np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array([width, height]) / 2
 
 
 def band(half: float, low: float, high: float, taper: float = 1.0) -> np.ndarray:
     """(4, 2): a trapezium about s = 0 from t = `low` to `high`; its top is `taper` as wide."""
-    return np.array(
-        [(-half, low), (half, low), (taper * half, high), (-taper * half, high)]
-    )
+    return np.array([(-half, low), (half, low), (taper * half, high), (-taper * half, high)])
 
 
-def ngon(
-    corners: int, width: float, height: float | None = None, turn: float = 0.0
-) -> np.ndarray:
+def ngon(corners: int, width: float, height: float | None = None, turn: float = 0.0) -> np.ndarray:
     """(corners, 2): an n-gon in an ellipse of the given width and height; `turn` in degrees."""
     angle = np.arange(corners) * 2 * np.pi / corners + np.deg2rad(turn)
     size = np.array([width, width if height is None else height]) / 2

@@ -136,19 +136,13 @@ def shade(
     half = towards + light
     half /= np.linalg.norm(half, axis=1, keepdims=True)
     spark = np.maximum(np.einsum("pc,pc->p", normals, half), 0.0)
-    gloss = np.where(
-        finish == Finish.PAINT, 50 * spark**20 + 20 * np.maximum(sky, 0) ** 2, 0.0
-    )
+    gloss = np.where(finish == Finish.PAINT, 50 * spark**20 + 20 * np.maximum(sky, 0) ** 2, 0.0)
     gloss = np.where(finish == Finish.GLASS, 26 * spark**16, gloss)
-    shaded: np.ndarray = (
-        (colours * level[:, None] + gloss[:, None]).clip(0, 255).astype(np.uint8)
-    )
+    shaded: np.ndarray = (colours * level[:, None] + gloss[:, None]).clip(0, 255).astype(np.uint8)
     return shaded
 
 
-def composite(
-    numbers: np.ndarray, colours: np.ndarray, street: Image.Image
-) -> Image.Image:
+def composite(numbers: np.ndarray, colours: np.ndarray, street: Image.Image) -> Image.Image:
     """The vehicle before the street: an RGB image of the street's size.
 
     `numbers` (2 height, 2 width) are looked up in `colours` (P, 3) uint8; 0 is transparent. Each

@@ -83,9 +83,7 @@ def _add_lower_body(builder: MeshBuilder, shape: BodyShape) -> None:
         back, front = shape.ring(x0), shape.ring(x1)
         for k in range(len(back) - 1):
             trimmed = shape.two_tone and k == 0
-            colour, finish = (
-                (shape.trim, Finish.MATTE) if trimmed else (shape.paint, Finish.PAINT)
-            )
+            colour, finish = (shape.trim, Finish.MATTE) if trimmed else (shape.paint, Finish.PAINT)
             y, z = back[k : k + 2].mean(axis=0)
             for side in (1, -1):
                 corners = (
@@ -95,9 +93,7 @@ def _add_lower_body(builder: MeshBuilder, shape: BodyShape) -> None:
                     (x0, back[k + 1]),
                 )
                 quad = [(x, side * yz[0], yz[1]) for x, yz in corners]
-                builder.add(
-                    quad, colour, Zone.BODY, (0.0, side * y, z - 0.55), finish=finish
-                )
+                builder.add(quad, colour, Zone.BODY, (0.0, side * y, z - 0.55), finish=finish)
     for x, direction in ((stations[0], -1), (stations[-1], 1)):
         ring = shape.ring(x)
         for half, colour in ((ring[:2], shape.trim), (ring[1:], shape.paint)):
@@ -139,9 +135,7 @@ def _add_flank(builder: MeshBuilder, shape: BodyShape, side: int) -> None:
     rims = [(1.24 * r, shape.trim)] if shape.two_tone else []
     for axle in (front,) if shape.cargo is not None else (back, front):
         for radius, colour in (*rims, (1.13 * r, RUBBER)):
-            bow = zip(
-                axle + radius * np.cos(angle), r + radius * np.sin(angle), strict=True
-            )
+            bow = zip(axle + radius * np.cos(angle), r + radius * np.sin(angle), strict=True)
             foot = low - 0.02
             add([(axle + radius, foot), *bow, (axle - radius, foot)], colour)
 
@@ -167,9 +161,7 @@ def _add_cabin(builder: MeshBuilder, shape: BodyShape, rings: CabinRings) -> Non
     builder.add(rings.crown, shape.paint, Zone.CABIN, (0, 0, 1), finish=Finish.PAINT)
     for start, end in _panes(shape):
         _add_pane(builder, rings, LEFT, (start, end), (0.10, 0.93), (0, 1, 0.2))
-        _add_pane(
-            builder, rings, RIGHT, (1 - end, 1 - start), (0.10, 0.93), (0, -1, 0.2)
-        )
+        _add_pane(builder, rings, RIGHT, (1 - end, 1 - start), (0.10, 0.93), (0, -1, 0.2))
     _add_pane(builder, rings, REAR, (0.05, 0.95), (0.10, 0.92), (-1, 0, 0.2))
 
 
@@ -197,8 +189,5 @@ def _add_pane(
     whole = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
     sky = ((0.0, 0.62), (1.0, 0.50), (1.0, 1.0), (0.0, 1.0))
     for shares, colour in ((whole, GLASS), (sky, GLEAM)):
-        points = [
-            rings.panel(*panel, u0 + (u1 - u0) * u, v0 + (v1 - v0) * v)
-            for u, v in shares
-        ]
+        points = [rings.panel(*panel, u0 + (u1 - u0) * u, v0 + (v1 - v0) * v) for u, v in shares]
         builder.add(points, colour, Zone.CABIN_DECALS, outward, finish=Finish.GLASS)

@@ -59,9 +59,7 @@ def _add_wheel(
     for depth in (0.24, 0.12):
         tread = upright(axle, side * (y - depth), r, facing)
         for outward in (tread.outward, -tread.outward):
-            builder.add(
-                tread.at(ngon(16, 2 * r)), RUBBER, Zone.TYRES, outward, part=part
-            )
+            builder.add(tread.at(ngon(16, 2 * r)), RUBBER, Zone.TYRES, outward, part=part)
     zone = Zone.WHEELS_LEFT if side > 0 else Zone.WHEELS_RIGHT
     disc = Decals(builder, upright(axle, side * y, r, facing), zone, part, Finish.MATTE)
     rim = 0.76 * r
@@ -85,9 +83,7 @@ def _add_wheel(
     disc.add(ngon(6, 0.2 * rim), (70, 72, 75), inner=True)
 
 
-def _add_mirror(
-    builder: MeshBuilder, shape: BodyShape, details: Details, side: int
-) -> None:
+def _add_mirror(builder: MeshBuilder, shape: BodyShape, details: Details, side: int) -> None:
     tall = shape.cargo is not None
     colour = shape.paint if details.mirror_colour is None else details.mirror_colour
     x = shape.cowl - (0.10 if tall else 0.32)
@@ -129,9 +125,7 @@ def _add_sunroof(builder: MeshBuilder, shape: BodyShape, style: str) -> None:
     glass.add(gleam, (74, 86, 96), (0, 0.2 * along), inner=True)
 
 
-def _add_carrier(
-    builder: MeshBuilder, shape: BodyShape, details: Details, style: str
-) -> None:
+def _add_carrier(builder: MeshBuilder, shape: BodyShape, details: Details, style: str) -> None:
     """Roof rails, cross bars on rails, a basket, or a roof box on bars."""
     part = builder.part("carrier")
     length = 0.86 * (shape.roof_front - shape.roof_rear)

@@ -12,9 +12,7 @@ from reid_repro.rendering.vehicle_planes import darker
 _SHADOW_SCALE = 2  # the shadow is soft: draw it this much smaller than the canvas
 
 
-def cast_shadow(
-    canvas: Image.Image, outlines: tuple[np.ndarray, ...], strength: float
-) -> None:
+def cast_shadow(canvas: Image.Image, outlines: tuple[np.ndarray, ...], strength: float) -> None:
     """Darken `canvas` softly within the outlines, each (K, 2) in its pixels."""
     small = canvas.width // _SHADOW_SCALE, canvas.height // _SHADOW_SCALE
     mask = Image.new("L", small)
@@ -26,9 +24,7 @@ def cast_shadow(
     mask = mask.filter(ImageFilter.BoxBlur(0.022 * small[0])).filter(
         ImageFilter.BoxBlur(0.02 * small[0])
     )
-    canvas.paste(
-        (16, 17, 20), (0, 0), mask.resize(canvas.size, Image.Resampling.BILINEAR)
-    )
+    canvas.paste((16, 17, 20), (0, 0), mask.resize(canvas.size, Image.Resampling.BILINEAR))
 
 
 def draw_occluder(
@@ -82,9 +78,7 @@ def _bush(side: float, rng: np.random.Generator) -> list[Shape]:
         x, y = middle + rng.normal(0, 0.09), 1.0 - abs(rng.normal(0, 0.08))
         r = rng.uniform(0.03, 0.08)
         tone = float(rng.uniform(0.7, 1.15))
-        shapes.append(
-            (_ellipse(x, y, r, 0.9 * r, 7), (70 * tone, 84 * tone, 58 * tone))
-        )
+        shapes.append((_ellipse(x, y, r, 0.9 * r, 7), (70 * tone, 84 * tone, 58 * tone)))
     return shapes
 
 
@@ -111,7 +105,7 @@ def _bonnet(side: float, rng: np.random.Generator) -> list[Shape]:
         (_ellipse(0.42 * reach, 0.27, 0.05, 0.09), (24.0, 24.0, 26.0)),
     ]
     edge = 0.0 if side < 0 else 1.0
-    return [(corners * (-side, 1) + (edge, top), colour) for corners, colour in pieces]
+    return [(corners * (-side, 1) + np.array((edge, top)), colour) for corners, colour in pieces]
 
 
 def _passer_by(side: float, rng: np.random.Generator) -> list[Shape]:
@@ -124,7 +118,7 @@ def _passer_by(side: float, rng: np.random.Generator) -> list[Shape]:
     ) -> np.ndarray:
         """Left and right at the height `y0` below the head, then at `y1`."""
         corners = [(top[0], y0), (top[1], y0), (foot[1], y1), (foot[0], y1)]
-        return np.array(corners) + (x, head)
+        return np.array(corners) + np.array((x, head))
 
     back = four((-0.7 * w, 0.1 * w), (-stride - 0.6 * w, -stride), 0.36, 0.8)
     front = four((-0.1 * w, 0.7 * w), (stride, stride + 0.6 * w), 0.36, 0.8)

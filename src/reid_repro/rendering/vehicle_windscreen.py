@@ -57,9 +57,7 @@ class Windscreen:
             inner=inner,
         )
 
-    def person(
-        self, u: float, outline: ArrayLike, colour: Colour, v: float, wear: Wear
-    ) -> None:
+    def person(self, u: float, outline: ArrayLike, colour: Colour, v: float, wear: Wear) -> None:
         """Something behind the glass that is no part."""
         spot = self._decals(self._part, u, v)
         spot.add(np.asarray(outline) * (1, self._tall), colour, wear=wear, inner=True)
@@ -82,10 +80,8 @@ class Thing:
         self._decals = decals
         self._tall = tall
 
-    def add(
-        self, outline: np.ndarray, colour: Colour, dx: float = 0.0, dy: float = 0.0
-    ) -> None:
-        moved = (outline + (dx, dy)) * (1, self._tall)
+    def add(self, outline: np.ndarray, colour: Colour, dx: float = 0.0, dy: float = 0.0) -> None:
+        moved = (outline + np.array((dx, dy))) * (1, self._tall)
         self._decals.add(moved, colour)
 
 
@@ -114,9 +110,7 @@ def add_windscreen(builder: MeshBuilder, rings: CabinRings, details: Details) ->
         _add_ornament(screen, sign)
     if details.tissue_box is not None:
         _add_tissue_box(screen, details.tissue_box)
-    screen.person(
-        0.5, rectangle(0.24, 0.07), BLACK, 0.88, Wear.FIXED
-    )  # the inner mirror
+    screen.person(0.5, rectangle(0.24, 0.07), BLACK, 0.88, Wear.FIXED)  # the inner mirror
     if details.hanging is not None:
         _add_hanging(screen, details.hanging)
     if details.service_signs:
@@ -147,9 +141,7 @@ def _add_tissue_box(screen: Windscreen, sign: Sign) -> None:
     box, w = screen.thing("tissuebox", sign.place, 0.17), sign.size
     box.add(rectangle(w, 0.46 * w), sign.colour)
     box.add(rectangle(w, 0.10 * w), darker(sign.colour, 0.7), 0, 0.05 * w)
-    tissue = np.array(
-        [(-0.26, 0.23), (0.26, 0.23), (0.3, 0.5), (0.02, 0.4), (-0.2, 0.56)]
-    )
+    tissue = np.array([(-0.26, 0.23), (0.26, 0.23), (0.3, 0.5), (0.02, 0.4), (-0.2, 0.56)])
     box.add(tissue * w, (244, 244, 242))
 
 

@@ -79,9 +79,7 @@ class VehicleRenderer:
             ("group_size", group_size, 1),
         ):
             if value < least:
-                raise ValueError(
-                    f"VehicleRenderer: {name} is {value}, must be at least {least}"
-                )
+                raise ValueError(f"VehicleRenderer: {name} is {value}, must be at least {least}")
         self.seed = seed
         self.group_size = group_size
         self.cameras = make_cameras(seed, "vehicle", cameras)
@@ -94,9 +92,7 @@ class VehicleRenderer:
     def __reduce__(self) -> tuple[Callable[[], VehicleRenderer], tuple[()]]:
         """Pickle the arguments alone: workers fill their own caches."""
         count = len(self.cameras)
-        make = partial(
-            VehicleRenderer, seed=self.seed, cameras=count, group_size=self.group_size
-        )
+        make = partial(VehicleRenderer, seed=self.seed, cameras=count, group_size=self.group_size)
         return make, ()
 
     def attributes(self, identity: int) -> dict[str, str]:
@@ -138,9 +134,7 @@ class VehicleRenderer:
         if shot.occluded:
             draw = ImageDraw.Draw(numbers)
             extra = draw_occluder(draw, canvas_size, len(palette) + 1, rng)
-            palette = np.concatenate(
-                [palette, np.array(extra).clip(0, 255).astype(np.uint8)]
-            )
+            palette = np.concatenate([palette, np.array(extra).clip(0, 255).astype(np.uint8)])
         seen = np.asarray(numbers)
         small = frame.shrunk(_SUPERSAMPLING)
         street = paint_street(eye, shot, shape, view, small, (size[1], size[0]), rng)
@@ -153,9 +147,7 @@ class VehicleRenderer:
 
     def _check_identity(self, identity: int) -> None:
         if not 0 <= identity < _GROUP_KEY:
-            raise ValueError(
-                f"identity {identity} is out of range: choose one from 0 up"
-            )
+            raise ValueError(f"identity {identity} is out of range: choose one from 0 up")
 
     def _name_attributes(self, identity: int) -> dict[str, str]:
         group = identity // self.group_size
@@ -167,19 +159,12 @@ class VehicleRenderer:
         types = len(BODY_TYPES)
         block = identity_generator(self.seed, "vehicle", _BLOCK_KEY + group // types)
         kind = BODY_TYPES[int(block.permutation(types)[group % types])]
-        return draw_body(
-            kind, identity_generator(self.seed, "vehicle", _GROUP_KEY + group)
-        )
+        return draw_body(kind, identity_generator(self.seed, "vehicle", _GROUP_KEY + group))
 
     def _draw_details(self, identity: int) -> Details:
         group, rank = divmod(identity, self.group_size)
-        shared = identity_generator(self.seed, "vehicle", _GROUP_KEY + group)
-        shared = np.random.Generator(
-            shared.bit_generator.jumped()
-        )  # apart from the body's draws
-        return draw_details(
-            shared, identity_generator(self.seed, "vehicle", identity), rank
-        )
+        deck = identity_generator(self.seed, "vehicle", _DECK_KEY + group)
+        return draw_details(deck, identity_generator(self.seed, "vehicle", identity), rank)
 
     def _build_mesh(self, identity: int) -> Mesh:
         shape = self._shape(identity // self.group_size)
@@ -201,7 +186,5 @@ def _dress(mesh: Mesh, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
     passenger = rng.random() < 0.4
     colours[mesh.wear == Wear.DRIVER_CLOTHES] = clothes[0]
     colours[mesh.wear == Wear.PASSENGER_CLOTHES] = clothes[1]
-    sits_beside = (mesh.wear == Wear.PASSENGER_CLOTHES) | (
-        mesh.wear == Wear.PASSENGER_SKIN
-    )
+    sits_beside = (mesh.wear == Wear.PASSENGER_CLOTHES) | (mesh.wear == Wear.PASSENGER_SKIN)
     return colours, sits_beside & (not passenger)
