@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """Bad input or configuration. The command line prints the message alone, without a traceback."""
+    """Bad input or configuration; the command line prints the message alone, no traceback."""

@@ -1,0 +1,192 @@
+# What the rules share: the plan, lists of files, the code that each phase depends on.
+import json
+import os
+import shlex
+import sys
+from glob import glob
+
+from snakemake.exceptions import WorkflowError
+
+from reid_repro.errors import UserError
+from reid_repro.locks import release_stale_locks, remember_owner
+from reid_repro.plan import Run, load
+
+# Jobs find the programs of this very environment, activated or not.
+os.environ["PATH"] = os.pathsep.join(
+    [os.path.dirname(sys.executable), os.environ["PATH"]]
+)
+
+release_stale_locks(workflow.exec_mode)
+
+try:
+    PLAN = load(config)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+# The overrides travel to the command line, which reads the same files in workflow/.
+OVERRIDES = f"--config {shlex.quote(json.dumps(config))}" if config else ""
+
+
+def code(*patterns):
+    """Source files of the package: an edit reruns what depends on it, and nothing else."""
+    found = []
+    for pattern in patterns:
+        found += sorted(glob(f"src/reid_repro/{pattern}", recursive=True))
+    return found
+
+
+def settings_of_dataset(wildcards):
+    """What a dataset's files depend on."""
+    return PLAN.dataset(wildcards.dataset).model_dump_json()
+
+
+def settings_of_run(wildcards):
+    """What a training depends on."""
+    return PLAN.resolve(wildcards.run).model_dump_json()
+
+
+def settings_of_reranker(wildcards):
+    """What a ranking depends on, beside the features."""
+    return PLAN.config.rerankers[wildcards.reranker].model_dump_json()
+
+
+def settings_of_features(wildcards):
+    """What extraction depends on, beside the weights."""
+    return PLAN.settings("features")
+
+
+def settings_of_table(wildcards):
+    """What a table or a curve depends on, beside the metrics."""
+    paper = PLAN.papers[wildcards.paper].model_dump_json()
+    return PLAN.settings("scale", "seeds", "statistics", "rerankers") + paper
+
+
+def settings_of_report(wildcards):
+    """What the pages depend on, beside tables and figures."""
+    return PLAN.digest
+
+
+def list_of_dataset(wildcards):
+    """The user's list of a CSV dataset: an edit indexes it anew."""
+    listed = getattr(PLAN.dataset(wildcards.dataset), "list", None)
+    return [str(listed)] if listed else []
+
+
+def data_of_run(wildcards):
+    """The files of a run's dataset; rendered ones bring their pixels."""
+    return data_files(Run.parse(wildcards.run).dataset)
+
+
+def data_files(dataset):
+    """The contract's files of one dataset."""
+    names = ["images.parquet", "splits.parquet", "dataset.json"]
+    if PLAN.is_rendered(dataset):
+        names += ["pixels.arrow", "annotations.parquet"]
+    return [f"results/data/{dataset}/{name}" for name in names]
+
+
+def data_of_dataset(wildcards):
+    """The same by the wildcard `dataset`."""
+    return data_files(wildcards.dataset)
+
+
+def runs_of(wildcards):
+    """The runs behind one variant on one dataset: one a seed."""
+    return [
+        Run(wildcards.paper, wildcards.variant, wildcards.dataset, seed)
+        for seed in PLAN.config.seeds
+    ]
+
+
+def metrics_of(runs, suffix):
+    """The files of every ranking of `runs`."""
+    return [
+        f"results/metrics/{run}/test/{reranker}{suffix}"
+        for run in runs
+        for reranker in PLAN.rerankers_of(run.paper)
+    ]
+
+
+def metrics_of_paper(wildcards):
+    """The per-query values and summaries behind a paper's tables."""
+    runs = [run for run in PLAN.runs if run.paper == wildcards.paper]
+    return metrics_of(runs, ".json") + metrics_of(runs, ".per_query.parquet")
+
+
+def metrics_of_variant(wildcards):
+    """The same for one variant on one dataset."""
+    runs = runs_of(wildcards)
+    return metrics_of(runs, ".json") + metrics_of(runs, ".per_query.parquet")
+
+
+def rankings_of_variant(wildcards):
+    """The first ranks of the first seed's rankings."""
+    run = runs_of(wildcards)[0]
+    return [
+        f"results/rankings/{run}/test/{name}.parquet"
+        for name in PLAN.rerankers_of(run.paper)
+    ]
+
+
+def histories_of_variant(wildcards):
+    """The training curves of every seed."""
+    return [f"results/models/{run}/history.csv" for run in runs_of(wildcards)]
+
+
+def all_data():
+    return [file for dataset in PLAN.datasets for file in data_files(dataset)]
+
+
+def all_models():
+    names = ["weights.safetensors", "history.csv", "run.json"]
+    return [f"results/models/{run}/{name}" for run in PLAN.runs for name in names]
+
+
+def all_features():
+    return [
+        f"results/features/{run}/test.{end}"
+        for run in PLAN.runs
+        for end in ("npy", "parquet")
+    ]
+
+
+def all_metrics():
+    rankings = [
+        f"results/rankings/{run}/test/{reranker}.parquet"
+        for run in PLAN.runs
+        for reranker in PLAN.rerankers_of(run.paper)
+    ]
+    runs = PLAN.runs
+    return metrics_of(runs, ".json") + metrics_of(runs, ".per_query.parquet") + rankings
+
+
+def all_tables():
+    return [
+        f"results/tables/{paper}/{table}.csv"
+        for paper in PLAN.config.papers
+        for table in PLAN.papers[paper].tables
+    ]
+
+
+def all_figures():
+    names = ("cmc.svg", "training.svg", "ranked.webp", "ranked.json")
+    figures = [
+        f"results/figures/{paper}/{variant}/{dataset}/{name}"
+        for paper in PLAN.config.papers
+        for variant in PLAN.papers[paper].variants
+        for dataset in PLAN.datasets_of(paper)
+        for name in names
+    ]
+    sheets = [
+        f"results/figures/samples/{dataset}.{end}"
+        for dataset in PLAN.datasets
+        for end in ("webp", "json")
+    ]
+    return figures + sheets
+
+
+def all_pages():
+    return [
+        "report/index.html",
+        *(f"report/papers/{paper}.html" for paper in PLAN.config.papers),
+    ]

@@ -1,0 +1,30 @@
+# Phase features: descriptors of a subset's queries and gallery.
+rule extract_features:
+    input:
+        data_of_run,
+        "results/models/{run}/weights.safetensors",
+        "results/models/{run}/run.json",
+        code=code(
+            "models/**/*.py",
+            "training/features.py",
+            "training/data.py",
+            "phases/features.py",
+        ),
+    output:
+        "results/features/{run}/{subset}.npy",
+        "results/features/{run}/{subset}.parquet",
+    log:
+        "logs/features/{run}/{subset}.log",
+    benchmark:
+        "results/benchmarks/features/{run}/{subset}.tsv"
+    conda:
+        "../envs/reid-repro.yaml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=0 if PLAN.config.scale == "demo" else 1,
+    params:
+        settings=settings_of_features,
+    shell:
+        "reid-repro features {wildcards.run} {wildcards.subset} {OVERRIDES} --threads {threads} --log {log}"

@@ -1,0 +1,28 @@
+# Phase report: the pages, and the images that they show.
+rule report:
+    input:
+        all_tables(),
+        all_figures(),
+        "results/tables/summary.json",
+        [f"results/models/{run}/run.json" for run in PLAN.runs],
+        [f"results/data/{dataset}/dataset.json" for dataset in PLAN.datasets],
+        metrics_of(PLAN.runs, ".json"),
+        templates=sorted(glob("report/templates/**/*", recursive=True)),
+        static=sorted(glob("report/static/*")),
+        code=code("reporting/*.py"),
+    output:
+        all_pages(),
+        directory("report/assets"),
+    log:
+        "logs/report.log",
+    benchmark:
+        "results/benchmarks/report/pages.tsv"
+    conda:
+        "../envs/reid-repro.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of_report,
+    shell:
+        "reid-repro report {OVERRIDES} --log {log}"

@@ -1,0 +1,87 @@
+# Phase tables: the tables of each paper, the curves and lists of each variant, sample sheets.
+rule table:
+    input:
+        metrics_of_paper,
+        code=code("ledger/*.py"),
+    output:
+        "results/tables/{paper}/{table}.csv",
+    log:
+        "logs/tables/{paper}/{table}.log",
+    benchmark:
+        "results/benchmarks/report/tables/{paper}/{table}.tsv"
+    conda:
+        "../envs/reid-repro.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings_of_table,
+    shell:
+        "reid-repro table {wildcards.paper} {wildcards.table} {OVERRIDES} --log {log}"
+
+
+rule summary:
+    input:
+        metrics_of(PLAN.runs, ".json"),
+        code=code("ledger/*.py"),
+    output:
+        "results/tables/summary.json",
+    log:
+        "logs/tables/summary.log",
+    benchmark:
+        "results/benchmarks/report/tables/summary.tsv"
+    conda:
+        "../envs/reid-repro.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "reid-repro summary {OVERRIDES} --log {log}"
+
+
+rule figures:
+    input:
+        data_of_dataset,
+        metrics_of_variant,
+        rankings_of_variant,
+        histories_of_variant,
+        code=code("ledger/*.py", "reporting/*.py", "phases/figures.py"),
+    output:
+        "results/figures/{paper}/{variant}/{dataset}/cmc.svg",
+        "results/figures/{paper}/{variant}/{dataset}/training.svg",
+        "results/figures/{paper}/{variant}/{dataset}/ranked.webp",
+        "results/figures/{paper}/{variant}/{dataset}/ranked.json",
+    log:
+        "logs/figures/{paper}/{variant}/{dataset}.log",
+    benchmark:
+        "results/benchmarks/report/figures/{paper}/{variant}/{dataset}.tsv"
+    conda:
+        "../envs/reid-repro.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=settings_of_table,
+    shell:
+        "reid-repro figures {wildcards.paper} {wildcards.variant} {wildcards.dataset} {OVERRIDES}"
+        " --log {log}"
+
+
+rule sample_sheet:
+    input:
+        data_of_dataset,
+        code=code("reporting/*.py"),
+    output:
+        "results/figures/samples/{dataset}.webp",
+        "results/figures/samples/{dataset}.json",
+    log:
+        "logs/figures/samples/{dataset}.log",
+    benchmark:
+        "results/benchmarks/report/samples/{dataset}.tsv"
+    conda:
+        "../envs/reid-repro.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "reid-repro samples {wildcards.dataset} --log {log}"

@@ -1,0 +1,131 @@
+"""What every dataset gives, whatever its source: images, splits, protocol, a check."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
+
+from reid_repro.config import DatasetConfig, Protocol
+from reid_repro.errors import UserError
+
+ROLES = ("train", "query", "gallery")
+JUNK, DISTRACTOR, UNKNOWN_CAMERA = -1, 0, -1
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset, indexed.
+
+    `images`: image (path relative to `root`), identity (int32; -1 junk, 0 distractor), camera
+    (int16; -1 unknown), width, height, then attribute columns. `splits`: subset, trial, role,
+    image (row number in `images`). `root` is None for a rendered set, whose pixels are packed.
+    """
+
+    name: str
+    config: DatasetConfig
+    images: pd.DataFrame
+    splits: pd.DataFrame
+    content_hash: str
+    root: Path | None = None
+
+    @property
+    def protocol(self) -> Protocol:
+        """How rankings on this dataset are scored."""
+        return self.config.protocol
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images, identities (junk and distractors aside) and cameras by role."""
+        rows = self.images.iloc[self.splits["image"].to_numpy()].reset_index(drop=True)
+        rows["role"] = self.splits["role"].to_numpy()
+        found = {}
+        for role in ROLES:
+            part = rows[rows["role"] == role]
+            found[role] = {
+                "images": len(part),
+                "identities": int(part.loc[part["identity"] > 0, "identity"].nunique()),
+                "cameras": int(part.loc[part["camera"] >= 0, "camera"].nunique()),
+            }
+        return found
+
+    def check(self) -> list[str]:
+        """Every way in which the counts differ from the dataset's official ones, as sentences."""
+        counts = self.counts()
+        return [
+            f"{self.name}: {role}: {counts[role][what]:,} {what}, officially {expected:,}"
+            for role, official in self.config.official.items()
+            for what, expected in official.items()
+            if counts[role][what] != expected
+        ]
+
+
+def splits_of(roles: Sequence[str]) -> pd.DataFrame:
+    """The splits of a dataset with one fixed train/query/gallery division."""
+    role = pd.Series(list(roles), dtype="string")
+    return pd.DataFrame(
+        {
+            "subset": role.map(lambda value: "train" if value == "train" else "test"),
+            "trial": pd.Series(0, index=role.index, dtype="int16"),
+            "role": role,
+            "image": pd.RangeIndex(len(role)),
+        }
+    )
+
+
+def inspect(root: Path, paths: Sequence[str]) -> tuple[list[tuple[int, int]], str]:
+    """(width, height) of every image and one hash over all their bytes.
+
+    Raises UserError naming the first image that cannot be read.
+    """
+
+    def one(path: str) -> tuple[tuple[int, int], bytes]:
+        try:
+            content = (root / path).read_bytes()
+            with Image.open(io.BytesIO(content)) as image:
+                size = image.size
+                image.draft("RGB", (1, 1))  # a JPEG is decoded at an eighth: cuts show, cheaply
+                image.load()
+        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+            raise unreadable(root / path, error) from None
+        return size, hashlib.sha256(content).digest()
+
+    total = hashlib.sha256()
+    sizes = []
+    with ThreadPoolExecutor() as pool:
+        for path, (size, digest) in zip(paths, pool.map(one, paths), strict=True):
+            sizes.append(size)
+            total.update(path.encode() + b"\0" + digest)
+    return sizes, total.hexdigest()
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    """The one line for an image that cannot be read."""
+    reason = "no such file" if isinstance(error, FileNotFoundError) else "not a readable image"
+    return UserError(f"{path}: {reason}; replace it or take it out of the dataset")
+
+
+def images_frame(
+    paths: Sequence[str],
+    identities: Sequence[int],
+    cameras: Sequence[int],
+    sizes: Sequence[tuple[int, int]],
+    **attributes: Sequence[Any],
+) -> pd.DataFrame:
+    """The `images` table with the contract's types."""
+    frame = pd.DataFrame(
+        {
+            "image": pd.Series(list(paths), dtype="string"),
+            "identity": pd.Series(list(identities), dtype="int32"),
+            "camera": pd.Series(list(cameras), dtype="int16"),
+            "width": pd.Series([size[0] for size in sizes], dtype="int32"),
+            "height": pd.Series([size[1] for size in sizes], dtype="int32"),
+        }
+    )
+    return frame.assign(**attributes)

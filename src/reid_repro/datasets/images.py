@@ -1,0 +1,59 @@
+"""Pixels by row number, whether packed (rendered sets) or in the user's own folder."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather as feather
+from PIL import Image, UnidentifiedImageError
+
+from reid_repro.datasets.base import unreadable
+from reid_repro.errors import UserError
+from reid_repro.files import read_json, read_parquet
+
+
+class ImageStore:
+    """The images of one indexed dataset: `store[row]` is (height, width, 3) uint8 RGB."""
+
+    def __init__(self, *, folder: Path, images: pd.DataFrame, root: Path | None) -> None:
+        self.images = images
+        self._names = images["image"].tolist()
+        self._root = root
+        self._folder = folder
+        self._packed: pa.ChunkedArray | None = None
+
+    @classmethod
+    def open(cls, folder: Path) -> ImageStore:
+        """The store of `results/data/{dataset}`."""
+        facts = read_json(folder / "dataset.json")
+        root = Path(facts["root"]) if facts.get("root") else None
+        return cls(folder=folder, images=read_parquet(folder / "images.parquet"), root=root)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        source = self._jpeg(row) if self._root is None else self._root / self._names[row]
+        try:
+            with Image.open(source) as image:
+                return np.asarray(image.convert("RGB"))
+        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+            named = (self._root or self._folder / "pixels.arrow") / self._names[row]
+            raise unreadable(named, error) from None
+
+    def _jpeg(self, row: int) -> io.BytesIO:
+        if self._packed is None:
+            file = self._folder / "pixels.arrow"
+            try:
+                self._packed = feather.read_table(file, memory_map=True)["jpeg"]
+            except (OSError, pa.ArrowInvalid):
+                raise UserError(f"{file}: missing or damaged; delete it and run again") from None
+        return io.BytesIO(self._packed[row].as_py())
+
+    def __getstate__(self) -> dict[str, object]:
+        # A memory map does not travel to the worker processes of a data loader: each opens its own.
+        return self.__dict__ | {"_packed": None}

@@ -1,0 +1,1 @@
+"""From per-query results to intervals and tables."""

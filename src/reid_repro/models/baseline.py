@@ -1,0 +1,52 @@
+"""The strong baseline of re-ID (Luo et al., Bag of Tricks, 2019; base of PGAN, CHCA, SSR-Net).
+
+A backbone with last stride 1, global average pooling, and a BNNeck: the triplet loss sees the
+feature before a batch normalisation whose bias stays zero, the classifier and the test see the
+one after it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from reid_repro.models.layers.resnet import ResNet, load_weights
+
+
+class Outputs(NamedTuple):
+    """What the losses take: `feature` (n, d) before the neck, `logits` (n, classes) after it."""
+
+    feature: Tensor
+    logits: Tensor
+
+
+class Baseline(nn.Module):
+    """Training: `Outputs`. Evaluation: the (n, d) descriptor after the neck, not yet normalised."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        backbone: str = "resnet50",
+        width: int = 64,
+        last_stride: int = 1,
+        weights: str = "none",
+    ) -> None:
+        super().__init__()
+        self.backbone = ResNet(layout=backbone, width=width, last_stride=last_stride)
+        load_weights(self.backbone, backbone, weights)
+        dimension = self.backbone.out_channels
+        self.neck = nn.BatchNorm1d(dimension)
+        self.neck.bias.requires_grad_(False)
+        self.classifier = nn.Linear(dimension, num_classes, bias=False)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+
+    def forward(self, images: Tensor) -> Outputs | Tensor:
+        """`images` (n, 3, h, w), normalised."""
+        # The pooled feature leaves autocast's half precision: distances and the neck need float32.
+        feature = self.backbone(images).mean(dim=(2, 3)).float()
+        descriptor: Tensor = self.neck(feature)
+        if not self.training:
+            return descriptor
+        return Outputs(feature, self.classifier(descriptor))

@@ -1,0 +1,137 @@
+"""ResNet backbones (He et al. 2016) that end in a feature map, not in a classifier.
+
+The parameter names are torchvision's, so its ImageNet weights load strictly. The last stage's
+stride is an option: 1 keeps the map twice as fine, as the re-ID baselines do. `width` scales
+every layer (64 is the original), for networks that train on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from reid_repro.errors import UserError
+
+
+class Layout(NamedTuple):
+    """The block type, how many of them each stage has, and torchvision's weights."""
+
+    block: type[BasicBlock] | type[Bottleneck]
+    stages: tuple[int, int, int, int]
+    imagenet: Callable[[], torchvision.models.WeightsEnum] | None
+
+
+LAYOUTS = {
+    "resnet10": Layout(BasicBlock, (1, 1, 1, 1), None),
+    "resnet18": Layout(
+        BasicBlock, (2, 2, 2, 2), lambda: torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    ),
+    "resnet50": Layout(
+        Bottleneck, (3, 4, 6, 3), lambda: torchvision.models.ResNet50_Weights.IMAGENET1K_V1
+    ),
+}
+
+
+class ResNet(nn.Module):
+    """(n, 3, h, w) images to an (n, `out_channels`, h/16, w/16) map (h/32 with last stride 2)."""
+
+    def __init__(self, *, layout: str = "resnet50", width: int = 64, last_stride: int = 1) -> None:
+        super().__init__()
+        if layout not in LAYOUTS:
+            raise ValueError(f"backbone '{layout}' is unknown; known: {', '.join(LAYOUTS)}")
+        block, stages, _ = LAYOUTS[layout]
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        planes = [width, 2 * width, 4 * width, 8 * width]
+        out = [channels * block.expansion for channels in planes]
+        self.layer1 = _stage(block, width, planes[0], stages[0], 1)
+        self.layer2 = _stage(block, out[0], planes[1], stages[1], 2)
+        self.layer3 = _stage(block, out[1], planes[2], stages[2], 2)
+        self.layer4 = _stage(block, out[2], planes[3], stages[3], last_stride)
+        self.out_channels = out[3]
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The last stage's feature map."""
+        features: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            features = stage(features)
+        return features
+
+
+def _stage(
+    block: type[BasicBlock] | type[Bottleneck], channels: int, planes: int, blocks: int, stride: int
+) -> nn.Sequential:
+    """Blocks of which the first changes stride and channels, its shortcut by a 1x1 convolution."""
+    out = planes * block.expansion
+    shortcut = None
+    if stride != 1 or channels != out:
+        shortcut = nn.Sequential(
+            nn.Conv2d(channels, out, 1, stride=stride, bias=False), nn.BatchNorm2d(out)
+        )
+    first = block(channels, planes, stride, shortcut)
+    return nn.Sequential(first, *(block(out, planes) for _ in range(blocks - 1)))
+
+
+def load_weights(backbone: ResNet, layout: str, weights: str) -> None:
+    """`none`, `imagenet` (torchvision's, from its cache or the network), or a state dict's path.
+
+    Strict but for the classifier, which a backbone has not. Raises UserError for weights that
+    cannot be had or do not fit, naming a key.
+    """
+    if weights == "none":
+        return
+    state = _imagenet(layout) if weights == "imagenet" else _from_file(Path(weights))
+    state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    own = backbone.state_dict()
+    wrong = [
+        f"'{key}' is {'missing' if key not in state else 'unexpected'}"
+        for key in sorted(own.keys() ^ state.keys())
+    ]
+    wrong += [
+        f"'{key}' has shape {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
+        for key in own.keys() & state.keys()
+        if own[key].shape != state[key].shape
+    ]
+    if wrong:
+        raise UserError(f"weights '{weights}' do not fit {layout}: {wrong[0]}")
+    backbone.load_state_dict(state)
+
+
+def _imagenet(layout: str) -> dict[str, Tensor]:
+    source = LAYOUTS[layout].imagenet
+    if source is None:
+        raise UserError(f"{layout} has no ImageNet weights; set model.weights to none or a path")
+    weights = source()
+    try:
+        return dict(weights.get_state_dict(progress=True, check_hash=True))
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"ImageNet weights of {layout}: {error}; download {weights.url} where there is a "
+            "network and set model.weights to its path"
+        ) from None
+
+
+def _from_file(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"weights '{path}': no such file") from None
+    except Exception as error:  # torch.load raises many types for a damaged file
+        raise UserError(f"weights '{path}': not a readable state dict ({error})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"weights '{path}': expected a state dict, found {type(content).__name__}")
+    return content

@@ -1,0 +1,88 @@
+"""Phase `models`: a run is trained into weights.safetensors, history.csv and run.json."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from reid_repro import devices, models
+from reid_repro.datasets.images import ImageStore
+from reid_repro.errors import UserError
+from reid_repro.files import read_json, read_parquet, whole, write_csv, write_json
+from reid_repro.plan import Plan, ResolvedRun
+from reid_repro.training.checkpoint import Checkpoints
+from reid_repro.training.loop import train
+
+
+def run(plan: Plan, name: str, results: Path, *, threads: int = 0) -> None:
+    """Train run `name` (`PAPER/VARIANT/DATASET/seedN`); `threads` 0 leaves torch's own choice."""
+    if threads:
+        torch.set_num_threads(threads)
+    resolved = plan.resolve(name)
+    data = results / "data" / resolved.dataset
+    facts = read_json(data / "dataset.json")
+    began, started, meter = time.perf_counter(), datetime.now(UTC), devices.EnergyMeter()
+    checkpoints = results / "checkpoints" / name
+    trained = train(
+        resolved,
+        ImageStore.open(data),
+        read_parquet(data / "splits.parquet"),
+        data_hash=facts["content_hash"],
+        checkpoints=checkpoints,
+    )
+    out = results / "models" / name
+    with whole(out / "weights.safetensors") as beside:
+        # safetensors keeps plain row-major tensors only
+        state = {key: value.contiguous() for key, value in trained.model.state_dict().items()}
+        save_file(state, beside)
+    write_csv(out / "history.csv", trained.history)
+    write_json(
+        out / "run.json",
+        {
+            **resolved.model_dump(mode="json"),
+            "config_digest": plan.digest,
+            "data_hash": facts["content_hash"],
+            **devices.commit(),
+            "versions": devices.versions(),
+            "machine": devices.machine(),
+            "precision": trained.precision,
+            "threads": torch.get_num_threads(),
+            "started": started.isoformat(timespec="seconds"),
+            "wall_seconds": round(time.perf_counter() - began, 1),
+            "training_seconds": round(trained.seconds, 1),
+            "resumed": trained.resumed,
+            "peak_memory_mib": devices.peak_memory_mib(),
+            "energy": meter.read(),
+            "parameters": sum(p.numel() for p in trained.model.parameters()),
+            "command": f"snakemake --cores all results/models/{name}/weights.safetensors",
+        },
+    )
+    Checkpoints(checkpoints, settings={}).clear()
+
+
+def load(name: str, results: Path) -> tuple[nn.Module, ResolvedRun]:
+    """The trained network of a run and the settings it was trained with.
+
+    Loading is strict: UserError names the file if a key or a shape does not fit.
+    """
+    folder = results / "models" / name
+    facts = read_json(folder / "run.json")
+    settings = ResolvedRun.model_validate(
+        {key: facts[key] for key in ResolvedRun.model_fields if key in facts}
+    )
+    weights = folder / "weights.safetensors"
+    try:
+        state = load_file(weights)
+        options = settings.model.model_dump(exclude={"name"}) | {"weights": "none"}
+        network = models.build(settings.model.name, len(state["classifier.weight"]), **options)
+        network.load_state_dict(state)
+    except Exception as error:  # safetensors and torch raise many types for a damaged file
+        reason = str(error).strip().splitlines()[0]
+        message = f"{weights}: cannot be loaded ({reason}); delete it and run again"
+        raise UserError(message) from None
+    return network, settings
