@@ -106,7 +106,7 @@ def develop(
     rng: np.random.Generator,
     size: tuple[int, int],
 ) -> np.ndarray:
-    """What the camera makes of a drawn scene: (height, width, 3) uint8; `size` is that height, width.
+    """What the camera makes of a drawn scene: (height, width, 3) uint8 of `size` (height, width).
 
     In the order of a real one: optics (resolution, blur), sensor (exposure, cast, contrast,
     noise), file (JPEG).
