@@ -175,6 +175,8 @@ def test_evaluation_of_distances_is_the_naive_walk(
             return
         check(evaluate_distances(distances, **labels, **rule, ranks=12), want)
         check(evaluate_distances(blocks(), **labels, **rule, ranks=12), want)
+        column_major = np.asfortranarray(distances)
+        check(evaluate_distances(column_major, **labels, **rule, ranks=12), want)
         tensor = torch.from_numpy(distances)
         check(evaluate_distances(tensor, **labels, **rule, ranks=12), want)
 
@@ -332,6 +334,7 @@ def test_single_shot_gallery_draws_one_image_an_identity() -> None:
         ({"query_cameras": [1, 1, 1], "gallery_cameras": [1]}, "gallery_cameras has 1 entries"),
         ({"gallery_ids": [-1, -1]}, "no query has a match"),
         ({"blocks": np.full((3, 2), np.nan)}, "NaN"),
+        ({"blocks": np.ones(6)}, "distances of shape"),
     ],
 )
 def test_bad_input_is_named(change: dict[str, Any], message: str) -> None:

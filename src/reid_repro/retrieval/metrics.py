@@ -135,7 +135,7 @@ def evaluate_distances(
     )
     matches = Matches(query_ids, gallery_ids, query_cameras, gallery_cameras, same_camera)
     if isinstance(blocks, np.ndarray | Tensor):
-        blocks = [blocks]
+        blocks = _row_blocks(blocks)
     return score(_kept_columns(blocks, matches), matches, rules)
 
 
@@ -197,6 +197,14 @@ def _near_targets(
     return found
 
 
+def _row_blocks(matrix: FloatArray | Tensor) -> Iterator[FloatArray | Tensor]:
+    if matrix.ndim != 2:
+        raise ValueError(f"distances of shape {tuple(matrix.shape)}: expected (queries, gallery)")
+    step = default_block(matrix.shape[1])
+    for start in range(0, len(matrix), step):
+        yield matrix[start : start + step]
+
+
 def _reranked(reranker: Reranker, n_query: int, n_gallery: int) -> Iterator[FloatArray]:
     step = default_block(n_gallery)
     for start in range(0, n_query, step):
@@ -214,6 +222,7 @@ def _kept_columns(blocks: Iterable[FloatArray | Tensor], matches: Matches) -> It
             )
         if block.size and np.isnan(block.min()):
             raise ValueError("distances hold NaN: no rank can be given to them")
+        # Rows must be contiguous, or each comparison walks the whole block (so `take`, not [:, i]).
         if len(matches.kept) < matches.n_gallery:
-            block = block[:, matches.kept]
-        yield cast(FloatArray, block)
+            block = np.take(block, matches.kept, axis=1)
+        yield cast(FloatArray, np.ascontiguousarray(block))
