@@ -222,7 +222,7 @@ def test_real_sized_features_equal_a_stable_argsort() -> None:
     query = (centres[query_ids - 1] + 3 * rng.normal(size=(100, 256))).astype(np.float32)
     gallery = (centres[gallery_ids - 1] + 3 * rng.normal(size=(2000, 256))).astype(np.float32)
     gallery[:300] = gallery[300:600]
-    cameras = {
+    cameras: dict[str, Any] = {
         "query_cameras": rng.integers(6, size=100),
         "gallery_cameras": rng.integers(6, size=2000),
     }
@@ -290,7 +290,7 @@ def test_single_shot_gallery_draws_one_image_an_identity() -> None:
         for q in range(n):
             if query_ids[q] <= 0:
                 continue
-            chosen: dict[tuple[int, int], tuple[int, int]] = {}
+            chosen: dict[tuple[Any, Any], tuple[int, int]] = {}
             for key, entry in zip(keys, kept, strict=True):
                 same = gallery_ids[entry] == query_ids[q]
                 if same and query_cameras[q] == gallery_cameras[entry] != -1:

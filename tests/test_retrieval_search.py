@@ -1,5 +1,7 @@
 """Exact search against a stable argsort of float64 distances."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -188,7 +190,7 @@ def test_gpu_and_cpu_agree_to_the_bit() -> None:
     ],
 )
 def test_bad_input_is_named(
-    arguments: tuple[Array, Array, int], options: dict[str, str], message: str
+    arguments: tuple[Array, Array, int], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        knn(*arguments, **options)  # type: ignore[arg-type]
+        knn(*arguments, **options)
