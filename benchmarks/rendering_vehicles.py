@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -63,8 +64,8 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{'size':>9} {'images/s':>9} {'wall':>7} {'camera alone':>13} {'ratio':>6}")
     for size in (128, 224, 256):
-        cpu, wall = rate(lambda s=size: render_all(s, options.identities), options.rounds)
-        bound, _ = rate(lambda s=size: develop_all(s, 100), options.rounds)
+        cpu, wall = rate(partial(render_all, size, options.identities), options.rounds)
+        bound, _ = rate(partial(develop_all, size, 100), options.rounds)
         name = f"{size}x{size}"
         print(f"{name:>9} {cpu:9.0f} {wall:7.0f} {bound:13.0f} {cpu / bound:6.2f}")
         if size == 128:

@@ -255,9 +255,9 @@ def draw_body(kind: str, rng: np.random.Generator) -> BodyShape:
     names = list(PAINTS)
     shares = np.array([PAINTS[name][1] for name in names])
     paint_name = names[int(rng.choice(len(names), p=shares / shares.sum()))]
-    half = model.length / 2 * float(rng.uniform(0.95, 1.05))
+    half = model.length / 2 * float(rng.uniform(0.93, 1.07))
     rear, front = (half - model.cab if model.cab else -half), half
-    raised = float(rng.uniform(-0.03, 0.05))
+    raised = float(rng.uniform(-0.04, 0.07))
     shoulder = [(rear + distance, z) for distance, z in model.rear_shoulder]
     shoulder += [(front - distance, z) for distance, z in reversed(model.front_shoulder)]
     tail, roof_rear, roof_front, cowl = model.cabin

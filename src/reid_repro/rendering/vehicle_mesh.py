@@ -103,6 +103,13 @@ class MeshBuilder:
         self._parents: list[int] = []
         self.split = -np.inf
 
+    def copy(self) -> MeshBuilder:
+        """A builder that goes on from here; this one stays as it is."""
+        twin = MeshBuilder()
+        for name, value in vars(self).items():
+            setattr(twin, name, value[:] if isinstance(value, list) else value)
+        return twin
+
     def part(self, label: str, parent: int = -1) -> int:
         """Open a part instance and return its number."""
         self._labels.append(label)

@@ -151,13 +151,27 @@ def composite(numbers: np.ndarray, colours: np.ndarray, street: Image.Image) -> 
     table = np.zeros((len(colours) + 1, 4), dtype=np.uint8)
     table[1:, :3] = colours
     table[1:, 3] = 255
-    pixels = table.view(np.uint32)[:, 0][numbers].view(np.uint8)
-    vehicle = Image.fromarray(pixels.reshape(*numbers.shape, 4)).reduce(2)
+    vehicle = Image.fromarray(_halve(table.view(np.uint32)[:, 0].take(numbers)))
     # Where nothing is drawn the table holds black, so the mean colour is already weighted by
     # the mean opacity: the street shows through by the rest.
     behind = street.copy()
     behind.paste((0, 0, 0), (0, 0), vehicle.getchannel("A"))
     return ImageChops.add(behind, vehicle.convert("RGB"))
+
+
+def _halve(pixels: np.ndarray) -> np.ndarray:
+    """(2h, 2w) uint32 RGBA -> (h, w, 4) uint8: the rounded mean of every block of four.
+
+    Two channels at a time in the halves of a word: the sum of four bytes fits in 16 bits.
+    """
+    every_other = np.uint32(0x00FF00FF)
+    means = []
+    for channels in (pixels & every_other, (pixels >> 8) & every_other):
+        rows = channels[::2] + channels[1::2]
+        block = rows[:, ::2] + rows[:, 1::2] + np.uint32(0x00020002)
+        means.append((block >> 2) & every_other)
+    packed = means[0] | (means[1] << 8)
+    return packed.view(np.uint8).reshape(*packed.shape, 4)
 
 
 def part_boxes(drawing: Drawing, numbers: np.ndarray) -> tuple[PartBox, ...]:

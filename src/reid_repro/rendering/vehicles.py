@@ -30,7 +30,7 @@ from reid_repro.rendering.vehicle_raster import (
     part_boxes,
     shade,
 )
-from reid_repro.rendering.vehicle_shell import add_shell
+from reid_repro.rendering.vehicle_shell import CabinRings, add_shell
 from reid_repro.rendering.vehicle_sides import add_sides
 from reid_repro.rendering.vehicle_street import draw_occluder
 from reid_repro.rendering.vehicle_windscreen import add_windscreen
@@ -86,6 +86,7 @@ class VehicleRenderer:
         # Caches on the instance: geometry is a pure function of (seed, identity), so a cache
         # changes no result.
         self._shape = lru_cache(maxsize=128)(self._draw_shape)
+        self._shell = lru_cache(maxsize=32)(self._build_shell)
         self._mesh = lru_cache(maxsize=512)(self._build_mesh)
         self._words = lru_cache(maxsize=4096)(self._name_attributes)
 
@@ -166,13 +167,19 @@ class VehicleRenderer:
         deck = identity_generator(self.seed, "vehicle", _DECK_KEY + group)
         return draw_details(deck, identity_generator(self.seed, "vehicle", identity), rank)
 
-    def _build_mesh(self, identity: int) -> Mesh:
-        shape = self._shape(identity // self.group_size)
-        details = self._draw_details(identity)
-        builder = MeshBuilder()
+    def _build_shell(self, group: int) -> tuple[MeshBuilder, CabinRings]:
+        """What all identities of a group have in common."""
+        shape, builder = self._shape(group), MeshBuilder()
         rings = add_shell(builder, shape)
         if shape.cargo is not None:
             add_cargo(builder, shape.cargo)
+        return builder, rings
+
+    def _build_mesh(self, identity: int) -> Mesh:
+        group = identity // self.group_size
+        shape, details = self._shape(group), self._draw_details(identity)
+        shell, rings = self._shell(group)
+        builder = shell.copy()
         add_windscreen(builder, rings, details)
         add_ends(builder, shape, rings, details)
         add_sides(builder, shape, details)
