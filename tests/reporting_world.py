@@ -37,7 +37,9 @@ class World:
     results: Path
     report: Path
 
-    def metrics(self, dataset: str, *, variant: str = "plain", seed: int | None = None) -> list[Path]:
+    def metrics(
+        self, dataset: str, *, variant: str = "plain", seed: int | None = None
+    ) -> list[Path]:
         """Metrics files in the order of re-rankers, then seeds."""
         seeds = self.plan.config.seeds if seed is None else (seed,)
         return [
@@ -313,7 +315,9 @@ def _metrics_facts(
         "n_valid": len(first),
         "n_gallery": n_gallery,
         "protocol": {"same_camera": "remove"},
-        "seconds": {"distances": 0.0123, "graph": 1.25} if reranker != "none" else {"distances": 0.01},
+        "seconds": {"distances": 0.0123, "graph": 1.25}
+        if reranker != "none"
+        else {"distances": 0.01},
         "peak_memory_mib": 1536.0,
         "features_hash": "cd" * 32,
         "command": "reid-repro rerank",

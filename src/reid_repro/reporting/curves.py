@@ -43,7 +43,7 @@ class _Curve:
 
     @property
     def mean(self) -> FloatArray:
-        return np.mean(self.cmc, axis=0)
+        return np.asarray(np.mean(self.cmc, axis=0), dtype=np.float64)
 
     def band(self, statistics: StatisticsConfig) -> tuple[FloatArray, FloatArray]:
         """Lower and upper end of the interval at every rank, as shares.
@@ -135,7 +135,7 @@ def _cmc_panel(
     axes.set_title(f"Ranks 1 to {last}")
     axes.set_xlabel("Rank")
     axes.set_ylabel("Queries with a right answer (%)")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+    axes.set_xticks([1, *range(10, last + 1, 10)] if last > ZOOM else list(ranks))
     axes.set_xlim(1 - 0.02 * last, last + 0.02 * last)
     if axes.get_ylim()[1] > 100:
         axes.set_ylim(top=100.5)
@@ -158,8 +158,8 @@ def training_figure(histories: Sequence[Path], out: Path) -> None:
     with style():
         panels = [
             _loss_panel(frames, losses),
-            _history_panel(frames, "accuracy", "Training accuracy", "%", factor=100, number=2),
-            _history_panel(frames, "learning_rate", "Learning rate", "", factor=1, number=3),
+            _history_panel(frames, "accuracy", "Training accuracy", "%", factor=100),
+            _history_panel(frames, "learning_rate", "Learning rate", "", factor=1),
         ]
         save(
             panels,
@@ -201,11 +201,11 @@ def _loss_panel(frames: list[pd.DataFrame], losses: list[str]) -> Panel:
 
 
 def _history_panel(
-    frames: list[pd.DataFrame], column: str, title: str, unit: str, *, factor: float, number: int
+    frames: list[pd.DataFrame], column: str, title: str, unit: str, *, factor: float
 ) -> Panel:
     figure = panel_figure(300, 250)
     axes = figure.add_subplot()
-    _draw_history(axes, frames, column, factor=factor, number=number, label=None)
+    _draw_history(axes, frames, column, factor=factor, number=0, label=None)
     axes.set_ylim(bottom=0)
     axes.set_title(f"{title} ({unit})" if unit else title)
     return Panel(figure, f"{title} by epoch")

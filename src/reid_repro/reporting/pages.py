@@ -16,11 +16,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reid_repro import __version__
+from reid_repro.files import read_json
 from reid_repro.plan import Plan
 from reid_repro.reporting import formats, provenance, sections, theme
 from reid_repro.reporting.assets import Assets, write
 from reid_repro.reporting.provenance import Download, Item, RunView
-from reid_repro.reporting.tables import ResultTable, as_json, read_long, result_table
+from reid_repro.reporting.tables import ResultTable, as_json, dataset_title, read_long, result_table
 
 SOURCES = Path("report")  # templates/ and static/ lie here
 
@@ -52,7 +53,7 @@ class NotRun:
 
 
 def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -> list[Path]:
-    """Write the pages and their files into `report`; returns the pages, the index last.
+    """Write the pages and their files into `report`; returns the pages, the index first.
 
     `sources` holds `templates/` and `static/`. Raises UserError naming the first results file
     that is missing; nothing is written then.
@@ -68,7 +69,7 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
         "resamples": plan.config.statistics.resamples,
         "papers": papers,
         "runs": runs,
-        "summary": provenance.summary(plan, runs),
+        "summary": provenance.summary(plan, runs, _metrics(plan, results)),
         "version": __version__,
     }
     environment = _environment(sources)
@@ -82,7 +83,16 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
         not_run=_not_run(plan),
         root="",
     )
-    return write(report, assets, pages)
+    return write(report, assets, pages)[::-1]
+
+
+def _metrics(plan: Plan, results: Path) -> list[dict[str, Any]]:
+    """The metrics files of every run and re-ranker."""
+    return [
+        read_json(file)
+        for run in plan.runs
+        for file in sections.metrics_files(plan, results, [run])
+    ]
 
 
 def _paper(plan: Plan, name: str, results: Path, assets: Assets, runs: list[RunView]) -> Paper:
@@ -122,7 +132,7 @@ def _not_run(plan: Plan) -> list[NotRun]:
         NotRun(
             paper=paper.title,
             scale=scale,
-            datasets=tuple(sections.dataset_title(plan, name) for name in names),
+            datasets=tuple(dataset_title(plan, name) for name in names),
             command=f"snakemake --cores all --config scale={scale}",
         )
         for paper in plan.papers.values()

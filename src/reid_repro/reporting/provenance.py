@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reid_repro.errors import UserError
 from reid_repro.files import read_json, sha256
 from reid_repro.plan import Plan, Run
 from reid_repro.reporting import formats
+
+# What a page shows of run.json whatever else the file holds.
+RUN_KEYS = (
+    "parameters",
+    "wall_seconds",
+    "peak_memory_mib",
+    "started",
+    "config_digest",
+    "data_hash",
+    "precision",
+    "threads",
+    "command",
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +101,8 @@ class Summary:
     versions: tuple[tuple[str, str], ...]
     started: str
     ended: str
-    wall: float
+    wall: float  # seconds of training
+    ranking: float  # seconds of ranking
     peak_memory: float
     energy: str
     precision: tuple[str, ...]
@@ -142,14 +157,24 @@ def read_runs(plan: Plan, results: Path) -> list[RunView]:
 def _read_run(results: Path, run: Run) -> RunView:
     file = results / "models" / str(run) / "run.json"
     facts = read_json(file)
+    missing = [key for key in RUN_KEYS if key not in facts]
+    if missing:
+        raise UserError(f"{file}: no key '{missing[0]}'; delete it and run again")
     return RunView(str(run), run.paper, run.dataset, run.seed, facts, source(results, file))
 
 
-def summary(plan: Plan, runs: Sequence[RunView]) -> Summary:
-    """What the provenance box says; nothing in it is newer than the runs."""
+def ranking_seconds(metrics: Mapping[str, Any]) -> float:
+    """The time of one ranking: what its file calls the total, else the sum of the phases."""
+    seconds = metrics["seconds"]
+    return float(seconds.get("total", sum(seconds.values())))
+
+
+def summary(plan: Plan, runs: Sequence[RunView], metrics: Sequence[Mapping[str, Any]]) -> Summary:
+    """What the provenance box says of runs and rankings; nothing in it is newer than they are."""
     facts = [run.facts for run in runs]
+    both = [*facts, *metrics]
     versions: dict[str, list[str]] = {}
-    for fact in facts:
+    for fact in both:
         for name, version in (fact.get("versions") or {}).items():
             versions.setdefault(str(name), []).append(str(version))
     started = sorted(str(fact["started"]) for fact in facts if fact.get("started"))
@@ -159,14 +184,15 @@ def summary(plan: Plan, runs: Sequence[RunView]) -> Summary:
     if known and len(known) < len(energies):
         energy += f" ({len(known)} of {formats.plural(len(energies), 'run')})"
     return Summary(
-        commits=_distinct(run.commit for run in runs),
+        commits=_distinct(formats.commit(fact.get("commit"), fact.get("dirty")) for fact in both),
         digest=plan.digest,
-        digests=_distinct(str(fact.get("config_digest", "")) for fact in facts),
-        machines=_distinct(run.machine for run in runs),
+        digests=_distinct(str(fact.get("config_digest", "")) for fact in both),
+        machines=_distinct(machine(fact.get("machine") or {}) for fact in both),
         versions=tuple((name, ", ".join(_distinct(found))) for name, found in versions.items()),
         started=formats.day(started[0] if started else None),
         ended=formats.day(started[-1] if started else None),
         wall=sum(float(fact.get("wall_seconds") or 0) for fact in facts),
+        ranking=sum(ranking_seconds(fact) for fact in metrics),
         peak_memory=max((float(fact.get("peak_memory_mib") or 0) for fact in facts), default=0.0),
         energy=energy,
         precision=_distinct(str(fact.get("precision", "")) for fact in facts),

@@ -12,9 +12,9 @@ from markupsafe import Markup
 from reid_repro.config import PaperConfig
 from reid_repro.errors import UserError
 from reid_repro.files import read_json
-from reid_repro.ledger.tables import metrics_file
+from reid_repro.ledger.tables import metrics_file, per_query_file
 from reid_repro.plan import Plan, Run
-from reid_repro.reporting import formats, svg
+from reid_repro.reporting import formats, provenance, svg
 from reid_repro.reporting.assets import Assets
 from reid_repro.reporting.provenance import Download, Item, command, shown, source
 from reid_repro.reporting.tables import dataset_title
@@ -106,11 +106,11 @@ def _experiment(
     name = f"{variant}-{dataset}"
     figures = results / "figures" / paper / variant / dataset
     runs = [Run(paper, variant, dataset, seed) for seed in plan.config.seeds]
-    files = _metrics_files(plan, results, runs)
+    files = metrics_files(plan, results, runs)
     # Each figure's caption states what its numbers hold for, in the same words.
     facts = read_json(files[0])
     seeds = formats.seeds(plan.config.seeds)
-    scope = f"{plan.config.scale} scale, {dataset_title(plan, dataset)}, {seeds}"
+    scope = f"{plan.config.scale.capitalize()} scale, {dataset_title(plan, dataset)}, {seeds}"
     queries = f"{formats.count(facts['n_valid'])} valid queries"
     level = formats.level(plan.config.statistics.level)
     cmc = _vector(
@@ -125,7 +125,7 @@ def _experiment(
             f"{level} intervals (bootstrap over identities)."
             + (" Thin lines: the single seeds." if len(runs) > 1 else "")
         ),
-        sources=[*files, *(_per_query(file) for file in files)],
+        sources=[*files, *(per_query_file(file) for file in files)],
     )
     training = _vector(
         plan,
@@ -149,7 +149,7 @@ def _title(plan: Plan, settings: PaperConfig, variant: str, dataset: str) -> str
     return f"{settings.variants[variant].title} on {title}"
 
 
-def _metrics_files(plan: Plan, results: Path, runs: Sequence[Run]) -> list[Path]:
+def metrics_files(plan: Plan, results: Path, runs: Sequence[Run]) -> list[Path]:
     """The metrics of every seed and re-ranker, over all subsets; UserError names a missing one."""
     found: list[Path] = []
     for reranker in plan.rerankers_of(runs[0].paper):
@@ -160,10 +160,6 @@ def _metrics_files(plan: Plan, results: Path, runs: Sequence[Run]) -> list[Path]
                 raise UserError(f"{missing}: no such file; `snakemake --cores all` makes it")
             found += files
     return found
-
-
-def _per_query(metrics: Path) -> Path:
-    return metrics.with_name(f"{metrics.stem}.per_query.parquet")
 
 
 def _vector(
@@ -246,13 +242,14 @@ def _timing(
     plan: Plan, results: Path, files: Sequence[Path], *, name: str, title: str, scope: str
 ) -> Timing:
     facts = [read_json(file) for file in files]
-    phases = tuple(dict.fromkeys(phase for fact in facts for phase in fact["seconds"]))
+    named = dict.fromkeys(phase for fact in facts for phase in fact["seconds"])
+    phases = tuple(phase for phase in named if phase != "total")
     several = len({fact["seed"] for fact in facts}) > 1
     rows = tuple(
         (
             fact["title"] + (f", seed {fact['seed']}" if several else ""),
             tuple(formats.duration(fact["seconds"].get(phase)) for phase in phases),
-            formats.duration(sum(fact["seconds"].values())),
+            formats.duration(provenance.ranking_seconds(fact)),
             formats.memory(fact.get("peak_memory_mib")),
         )
         for fact in facts

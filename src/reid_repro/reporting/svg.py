@@ -146,7 +146,7 @@ def inline(path: Path, prefix: str) -> tuple[str, list[str]]:
     panels = root.findall(f"{{{SVG}}}svg")
     if not panels:
         raise UserError(f"{path}: holds no panel; delete it and run again")
-    inherited = {
+    inherited: dict[str, str] = {
         key: root.attrib[key]
         for key in ("font-family", "stroke-linejoin", "stroke-linecap")
         if key in root.attrib
