@@ -84,8 +84,8 @@ def _bush(side: float, rng: np.random.Generator) -> list[Shape]:
 
 def _bonnet(side: float, rng: np.random.Generator) -> list[Shape]:
     """The end of another vehicle that comes into the frame from one side."""
-    names = list(PAINTS)
-    paint = PAINTS[names[int(rng.integers(0, len(names)))]][0]
+    paints, shares = zip(*PAINTS.values(), strict=True)
+    paint = paints[int(rng.choice(len(paints), p=np.array(shares) / sum(shares)))]
     reach, top = float(rng.uniform(0.08, 0.24)), float(rng.uniform(0.5, 0.68))
     # Corners as seen at the left edge: x in units of the reach, y below the bonnet's edge.
     profile = [
@@ -111,7 +111,7 @@ def _bonnet(side: float, rng: np.random.Generator) -> list[Shape]:
 def _passer_by(side: float, rng: np.random.Generator) -> list[Shape]:
     x, head = 0.5 + side * rng.uniform(0.15, 0.44), rng.uniform(0.14, 0.28)
     coat, trousers = _any_colour(rng), _any_colour(rng)
-    w, stride = rng.uniform(0.045, 0.065), rng.uniform(0.01, 0.05)
+    w, stride = rng.uniform(0.055, 0.08), rng.uniform(0.01, 0.05)
 
     def four(
         top: tuple[float, float], foot: tuple[float, float], y0: float, y1: float
@@ -125,11 +125,13 @@ def _passer_by(side: float, rng: np.random.Generator) -> list[Shape]:
     return [
         (back, trousers),
         (front, trousers),
-        (four((-w, w), (-0.85 * w, 0.85 * w), 0.08, 0.4), coat),
+        (four((-0.75 * w, 0.75 * w), (-1.05 * w, 1.05 * w), 0.065, 0.14), coat),
+        (four((-1.05 * w, 1.05 * w), (-0.85 * w, 0.85 * w), 0.13, 0.42), coat),
         (_ellipse(x, head + 0.02, 0.6 * w, 0.055), (150.0, 118.0, 98.0)),
     ]
 
 
 def _any_colour(rng: np.random.Generator) -> Colour:
-    red, green, blue = rng.uniform(30, 150, size=3).tolist()
+    """The muted colour of a street coat."""
+    red, green, blue = (rng.uniform(35, 125) + rng.uniform(-22, 22, size=3)).tolist()
     return red, green, blue
