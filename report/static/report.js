@@ -2,7 +2,6 @@
 (() => {
   "use strict";
   const root = document.documentElement;
-  const button = document.getElementById("theme");
   const themes = ["auto", "light", "dark"];
 
   // A page opened from disk may be refused its storage: then the choice lasts as long as the page.
@@ -10,21 +9,25 @@
     get() { try { return localStorage.getItem("theme"); } catch { return null; } },
     set(value) { try { localStorage.setItem("theme", value); } catch { /* see above */ } },
   };
-
-  const show = (theme) => {
+  let theme = themes.includes(stored.get()) ? stored.get() : "auto";
+  const apply = () => {
     if (theme === "auto") delete root.dataset.theme;
     else root.dataset.theme = theme;
-    button.textContent = `Theme: ${theme}`;
   };
+  apply(); // before the first paint
 
-  let theme = themes.includes(stored.get()) ? stored.get() : "auto";
-  show(theme);
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    theme = themes[(themes.indexOf(theme) + 1) % themes.length];
-    stored.set(theme);
-    show(theme);
-  });
+  const themeButton = () => {
+    const button = document.getElementById("theme");
+    const label = () => { button.textContent = `Theme: ${theme}`; };
+    label();
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      theme = themes[(themes.indexOf(theme) + 1) % themes.length];
+      stored.set(theme);
+      apply();
+      label();
+    });
+  };
 
   // A link to something inside a closed drawer opens the drawer.
   const reveal = () => {
@@ -32,23 +35,29 @@
     for (let e = target; e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true;
     if (target) target.scrollIntoView();
   };
-  addEventListener("hashchange", reveal);
-  if (location.hash) reveal();
 
-  for (const line of document.querySelectorAll(".command")) {
-    const copy = document.createElement("button");
-    copy.type = "button";
-    copy.textContent = "Copy";
-    copy.addEventListener("click", async () => {
+  const copyButton = (line) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      const code = line.querySelector("code");
       try {
-        await navigator.clipboard.writeText(line.querySelector("code").textContent);
-        copy.textContent = "Copied";
+        await navigator.clipboard.writeText(code.textContent);
+        button.textContent = "Copied";
       } catch {
-        getSelection().selectAllChildren(line.querySelector("code"));
-        copy.textContent = "Selected";
+        getSelection().selectAllChildren(code);
+        button.textContent = "Selected";
       }
-      setTimeout(() => { copy.textContent = "Copy"; }, 1500);
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
     });
-    line.append(copy);
-  }
+    line.append(button);
+  };
+
+  addEventListener("DOMContentLoaded", () => {
+    themeButton();
+    document.querySelectorAll(".command").forEach(copyButton);
+    addEventListener("hashchange", reveal);
+    if (location.hash) reveal();
+  });
 })();

@@ -112,7 +112,7 @@ def _curves(metrics: Sequence[Path]) -> list[_Curve]:
 def _cmc_panel(
     curves: list[_Curve], bands: list[tuple[FloatArray, FloatArray]], last: int, *, legend: bool
 ) -> Panel:
-    figure = panel_figure()
+    figure = panel_figure(400, 290)
     axes = figure.add_subplot()
     ranks = np.arange(1, last + 1)
     marked = [rank - 1 for rank in (1, 5, 10, 20, 30, 40, 50) if rank <= last]

@@ -41,6 +41,12 @@ class Paper:
     def page(self) -> str:
         return f"papers/{self.name}.html"
 
+    @property
+    def highlights(self) -> tuple[sections.Experiment, ...]:
+        """What the front page shows: the first variant on every dataset."""
+        first = self.experiments[0].variant if self.experiments else ""
+        return tuple(one for one in self.experiments if one.variant == first)
+
 
 @dataclass(frozen=True)
 class NotRun:

@@ -71,6 +71,7 @@ class Experiment:
 
     id: str
     title: str
+    variant: str
     vectors: tuple[Vector, ...]
     ranked: Ranked
     timing: Timing
@@ -103,7 +104,7 @@ def _experiment(
 ) -> Experiment:
     settings = plan.papers[paper]
     title = _title(plan, settings, variant, dataset)
-    name = f"{variant}-{dataset}"
+    name = f"{paper}-{variant}-{dataset}"
     figures = results / "figures" / paper / variant / dataset
     runs = [Run(paper, variant, dataset, seed) for seed in plan.config.seeds]
     files = metrics_files(plan, results, runs)
@@ -139,7 +140,7 @@ def _experiment(
     )
     ranked = _ranked(plan, results, assets, figures, name=name, title=title, scope=scope)
     timing = _timing(plan, results, files, name=name, title=title, scope=scope)
-    return Experiment(name, title, (cmc, training), ranked, timing)
+    return Experiment(name, title, variant, (cmc, training), ranked, timing)
 
 
 def _title(plan: Plan, settings: PaperConfig, variant: str, dataset: str) -> str:

@@ -80,7 +80,7 @@ def style() -> AbstractContextManager[None]:
     )
 
 
-def panel_figure(width: float = 420, height: float = 300) -> Figure:
+def panel_figure(width: float, height: float) -> Figure:
     """An empty figure of one panel; sizes in user units (1/72 inch)."""
     figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
     FigureCanvasSVG(figure)
