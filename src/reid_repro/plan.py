@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,10 +51,10 @@ class Run:
     @classmethod
     def parse(cls, name: str) -> Run:
         """The inverse of `str(run)`; UserError where `name` has another form."""
-        parts = name.split("/")
-        if len(parts) != 4 or not parts[3].removeprefix("seed").isdecimal():
+        match = re.fullmatch(r"([^/]+)/([^/]+)/([^/]+)/seed(\d+)", name)
+        if match is None:
             raise UserError(f"run '{name}': expected PAPER/VARIANT/DATASET/seedN")
-        return cls(parts[0], parts[1], parts[2], int(parts[3].removeprefix("seed")))
+        return cls(match[1], match[2], match[3], int(match[4]))
 
 
 class ResolvedRun(Strict):
