@@ -1,7 +1,6 @@
 # What the rules share: the plan, lists of files, the code that each phase depends on.
 import json
 import os
-import shlex
 import sys
 from glob import glob
 
@@ -23,8 +22,9 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-# The overrides travel to the command line, which reads the same files in workflow/.
-OVERRIDES = f"--config {shlex.quote(json.dumps(config))}" if config else ""
+# The overrides travel to the command line, which reads the same files in workflow/. Not as an
+# argument: then every override would rerun every rule, instead of those whose `params` it changes.
+os.environ["REID_REPRO_CONFIG"] = json.dumps(config)
 
 
 def code(*patterns):

@@ -27,7 +27,7 @@ rule render_dataset:
     params:
         settings=settings_of_dataset,
     shell:
-        "reid-repro data {wildcards.dataset} {OVERRIDES} --threads {threads} --log {log}"
+        "reid-repro data {wildcards.dataset} --threads {threads} --log {log}"
 
 
 rule index_dataset:
@@ -53,4 +53,4 @@ rule index_dataset:
     params:
         settings=settings_of_dataset,
     shell:
-        "reid-repro data {wildcards.dataset} {OVERRIDES} --threads {threads} --log {log}"
+        "reid-repro data {wildcards.dataset} --threads {threads} --log {log}"

@@ -27,4 +27,4 @@ rule extract_features:
     params:
         settings=settings_of_features,
     shell:
-        "reid-repro features {wildcards.run} {wildcards.subset} {OVERRIDES} --threads {threads} --log {log}"
+        "reid-repro features {wildcards.run} {wildcards.subset} --threads {threads} --log {log}"

@@ -25,4 +25,4 @@ rule report:
     params:
         settings=settings_of_report,
     shell:
-        "reid-repro report {OVERRIDES} --log {log}"
+        "reid-repro report --log {log}"

@@ -22,5 +22,5 @@ rule score:
     params:
         settings=settings_of_reranker,
     shell:
-        "reid-repro metrics {wildcards.run} {wildcards.subset} {wildcards.reranker} {OVERRIDES}"
+        "reid-repro metrics {wildcards.run} {wildcards.subset} {wildcards.reranker}"
         " --threads {threads} --log {log}"

@@ -17,7 +17,7 @@ rule table:
     params:
         settings=settings_of_table,
     shell:
-        "reid-repro table {wildcards.paper} {wildcards.table} {OVERRIDES} --log {log}"
+        "reid-repro table {wildcards.paper} {wildcards.table} --log {log}"
 
 
 rule summary:
@@ -36,7 +36,7 @@ rule summary:
         mem_mb=2000,
         runtime=30,
     shell:
-        "reid-repro summary {OVERRIDES} --log {log}"
+        "reid-repro summary --log {log}"
 
 
 rule figures:
@@ -63,7 +63,7 @@ rule figures:
     params:
         settings=settings_of_table,
     shell:
-        "reid-repro figures {wildcards.paper} {wildcards.variant} {wildcards.dataset} {OVERRIDES}"
+        "reid-repro figures {wildcards.paper} {wildcards.variant} {wildcards.dataset}"
         " --log {log}"
 
 

@@ -22,4 +22,4 @@ rule train:
     params:
         settings=settings_of_run,
     shell:
-        "reid-repro train {wildcards.run} {OVERRIDES} --threads {threads} --log {log}"
+        "reid-repro train {wildcards.run} --threads {threads} --log {log}"

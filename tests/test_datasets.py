@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import write_image
 from reid_repro import datasets
 from reid_repro.config import CsvDataset, MarketDataset, RenderedDataset
 from reid_repro.datasets.images import ImageStore
 from reid_repro.errors import UserError
 from reid_repro.files import read_json
+
+from conftest import write_image
 
 
 def rendered(subject: str = "vehicle", **changes: object) -> RenderedDataset:
@@ -143,7 +144,12 @@ def write_list(tmp_path: Path, rows: list[str], header: str = "path,identity,cam
     return file
 
 
-ROWS = ["a.jpg,anna,door,train", "b.jpg,ben,door,query", "c.jpg,ben,yard,gallery", "d.jpg,0,,gallery"]
+ROWS = [
+    "a.jpg,anna,door,train",
+    "b.jpg,ben,door,query",
+    "c.jpg,ben,yard,gallery",
+    "d.jpg,0,,gallery",
+]
 
 
 def csv_config(tmp_path: Path, file: Path) -> CsvDataset:

@@ -96,13 +96,12 @@ def test_unknown_names_are_refused() -> None:
 
 
 def literal_batch_hard(features: np.ndarray, labels: np.ndarray, margin: float) -> float:
-    """Hermans et al. 2017, Eq. 5, one anchor after the other; zero terms are left out of the mean."""
+    """Hermans et al. 2017, Eq. 5, anchor after anchor; zero terms are left out of the mean."""
     terms = []
     for anchor in range(len(features)):
-        distances = [float(np.linalg.norm(features[anchor] - other)) for other in features]
-        same = [d for d, l in zip(distances, labels, strict=True) if l == labels[anchor]]
-        other = [d for d, l in zip(distances, labels, strict=True) if l != labels[anchor]]
-        terms.append(max(0.0, max(same) - min(other) + margin))
+        distances = np.array([np.linalg.norm(features[anchor] - other) for other in features])
+        apart = labels != labels[anchor]
+        terms.append(max(0.0, distances[~apart].max() - distances[apart].min() + margin))
     positive = [term for term in terms if term > 0]
     return float(np.mean(positive)) if positive else 0.0
 

@@ -10,12 +10,13 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import browser as chromium
 import pytest
 from playwright.sync_api import Browser
-from reporting_world import World, make_world
 
 from reid_repro.reporting.pages import build
+
+import browser as chromium
+from reporting_world import World, make_world
 
 SOURCES = Path(__file__).parents[1] / "report"
 INDEX, PAPER = "index.html", "papers/ground.html"

@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reporting_world import HOSTILE, World, make_world
 
 from reid_repro.config import TableConfig
 from reid_repro.errors import UserError
@@ -25,6 +24,8 @@ from reid_repro.reporting.figures import samples
 from reid_repro.reporting.pages import build
 from reid_repro.reporting.provenance import Item, command
 from reid_repro.reporting.tables import ResultTable, read_long, result_table
+
+from reporting_world import HOSTILE, World, make_world
 
 SOURCES = Path(__file__).parents[1] / "report"
 CELL = re.compile(

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from reporting_world import HOSTILE, World, make_world
 
 from reid_repro.errors import UserError
 from reid_repro.files import read_json
 from reid_repro.ledger.statistics import identity_bootstrap
 from reid_repro.reporting import svg, theme
 from reid_repro.reporting.figures import cmc_figure, training_figure
+
+from reporting_world import HOSTILE, World, make_world
 
 SVG = "{http://www.w3.org/2000/svg}"
 

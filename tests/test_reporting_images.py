@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from reporting_world import CAMERAS, LABELS, World, make_world
 
 from reid_repro.datasets.images import ImageStore
 from reid_repro.errors import UserError
@@ -18,6 +17,8 @@ from reid_repro.files import read_json
 from reid_repro.reporting import overlays
 from reid_repro.reporting.figures import ranked_lists, samples
 from reid_repro.reporting.sprites import Grid, fit, sheet
+
+from reporting_world import CAMERAS, LABELS, World, make_world
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,13 @@ app = typer.Typer(
 )
 
 Overrides = Annotated[
-    str, typer.Option("--config", metavar="YAML", help="Overrides of workflow/config, as YAML.")
+    str,
+    typer.Option(
+        "--config",
+        metavar="YAML",
+        envvar="REID_REPRO_CONFIG",
+        help="Overrides of workflow/config, as YAML.",
+    ),
 ]
 Log = Annotated[Path | None, typer.Option("--log", help="Write what is said here as well.")]
 Results = Annotated[Path, typer.Option("--results", help="The folder of results.")]

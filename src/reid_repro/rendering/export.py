@@ -244,6 +244,6 @@ def _whole_folder(out: Path) -> Iterator[Path]:
     beside.mkdir()
     try:
         yield beside
-        os.replace(beside, out)
+        beside.replace(out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from reid_repro.rendering.pedestrian_body import Part
+from reid_repro.rendering.pedestrian_figure import Part
 from reid_repro.rendering.pedestrian_raster import Colour, Raster
 
 OCCLUDERS: Final = ("pole", "bin", "cart", "passer-by")

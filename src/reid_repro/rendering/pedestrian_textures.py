@@ -84,25 +84,23 @@ def _grid() -> tuple[np.ndarray, np.ndarray]:
     """v in 0..1 and the turn u in -0.5..0.5 (0 = front, 0.25 = left side)."""
     v = (np.arange(_ROWS)[:, None] + 0.5) / _ROWS
     u = (np.arange(_COLUMNS)[None, :] + 0.5) / _COLUMNS
-    return np.broadcast_arrays(v, np.where(u > 0.5, u - 1, u))  # type: ignore[return-value]
+    shape = (_ROWS, _COLUMNS)
+    return np.broadcast_to(v, shape), np.broadcast_to(np.where(u > 0.5, u - 1, u), shape)
 
 
 def _print(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """A mark of half-size 1 about the origin."""
-    if shape == "disc":
-        return x * x + y * y < 1
-    if shape == "square":
-        return (abs(x) < 0.9) & (abs(y) < 0.9)
-    if shape == "diamond":
-        return abs(x) + abs(y) < 1.2
-    if shape == "triangle":
-        return (y < 0.9) & (y > 2 * abs(x) - 1.0)
-    if shape == "ring":
-        r = x * x + y * y
-        return (r < 1.1) & (r > 0.35)
-    if shape == "cross":
-        return ((abs(x) < 0.35) & (abs(y) < 1.1)) | ((abs(y) < 0.35) & (abs(x) < 1.1))
-    return (abs(x) < 1.0) & (np.mod(y + 1.0, 0.7) < 0.38) & (abs(y) < 1.1)
+    radius = np.hypot(x, y)
+    marks: dict[str, np.ndarray] = {
+        "disc": radius < 1,
+        "square": np.maximum(abs(x), abs(y)) < 0.9,
+        "diamond": abs(x) + abs(y) < 1.2,
+        "triangle": (y < 0.9) & (y > 2 * abs(x) - 1.0),
+        "ring": (radius < 1.05) & (radius > 0.6),
+        "cross": (np.minimum(abs(x), abs(y)) < 0.35) & (np.maximum(abs(x), abs(y)) < 1.1),
+        "bars": (abs(x) < 1.0) & (np.mod(y + 1.0, 0.7) < 0.38) & (abs(y) < 1.1),
+    }
+    return marks[shape]
 
 
 def torso(person: Identity) -> np.ndarray:

@@ -24,12 +24,14 @@ from PIL import Image, ImageDraw
 
 from reid_repro.rendering.backdrop import draw_backdrop
 from reid_repro.rendering.cameras import Camera, Shot, develop, draw_shot, make_cameras
-from reid_repro.rendering.pedestrian_body import Figure, Part, draw_figure, outline
+from reid_repro.rendering.pedestrian_body import draw_figure
+from reid_repro.rendering.pedestrian_figure import Figure, Part, outline
 from reid_repro.rendering.pedestrian_identity import MAX_IDENTITIES, Identity, make_identity
 from reid_repro.rendering.pedestrian_occluders import OCCLUDERS, draw_occluder
-from reid_repro.rendering.pedestrian_raster import Raster, View
+from reid_repro.rendering.pedestrian_raster import Raster
 from reid_repro.rendering.pedestrian_skeleton import BONES, JOINTS, Point, build_skeleton, draw_pose
 from reid_repro.rendering.pedestrian_textures import Wardrobe, make_wardrobe
+from reid_repro.rendering.pedestrian_view import View
 from reid_repro.rendering.scene import Rendered, image_generator
 
 __all__ = ["BONES", "CARRIERS", "JOINTS", "THICKNESS", "PedestrianRenderer"]
@@ -50,7 +52,7 @@ CARRIERS: Final[tuple[frozenset[int], ...]] = tuple(
         (Part.HEAD, Part.NECK), (Part.HEAD,),
     )
 )  # fmt: skip
-THICKNESS: Final = 0.095
+THICKNESS: Final = 0.13
 
 _SUPERSAMPLING: Final = 2
 # Passers-by are people beyond the numbered identities; a few dozen are enough.

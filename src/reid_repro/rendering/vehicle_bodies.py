@@ -81,6 +81,7 @@ class BodyShape:
         return (self.rear if self.cargo is None else self.cargo.back), self.front
 
     def shoulder_at(self, x: float) -> float:
+        """Height of the shoulder line at `x` along the body."""
         xs, zs = zip(*self.shoulder, strict=True)
         return float(np.interp(x, xs, zs))
 

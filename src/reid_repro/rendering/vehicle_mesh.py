@@ -138,6 +138,7 @@ class MeshBuilder:
         self._codes.append((zone, finish, wear, part, inner))
 
     def build(self) -> Mesh:
+        """The mesh of everything added so far, with its normals and bounds."""
         counts = np.array([len(points) for points in self._points])
         starts = np.concatenate([[0], np.cumsum(counts)])
         points = np.concatenate(self._points)

@@ -90,7 +90,8 @@ def darker(colour: Colour, share: float) -> Colour:
 
 def rectangle(width: float, height: float) -> np.ndarray:
     """(4, 2) corners about the origin."""
-    return np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array([width, height]) / 2
+    x, y = width / 2, height / 2
+    return np.array([[-x, -y], [x, -y], [x, y], [-x, y]])
 
 
 def band(half: float, low: float, high: float, taper: float = 1.0) -> np.ndarray:

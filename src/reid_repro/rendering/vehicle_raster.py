@@ -7,7 +7,9 @@ parts are looked up from it, so the boxes are exact for what the image shows.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
@@ -109,7 +111,7 @@ def paint_numbers(drawing: Drawing, size: tuple[int, int]) -> Image.Image:
     draw = ImageDraw.Draw(numbers)
     order = drawing.order.tolist()
     for polygon, outline in zip(order, drawing.outlines(order), strict=True):
-        draw.polygon(outline, fill=polygon + 1)
+        draw.polygon(cast(Sequence[float], outline), fill=polygon + 1)
     return numbers
 
 
@@ -245,6 +247,6 @@ def _count_alone(
     start = 0
     for polygon in outer:
         stop = start + 2 * (mesh.starts[polygon + 1] - mesh.starts[polygon])
-        draw.polygon(corners[start:stop], fill=1)
+        draw.polygon(cast(Sequence[float], corners[start:stop]), fill=1)
         start = stop
     return canvas.histogram()[1], low, high

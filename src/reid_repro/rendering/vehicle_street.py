@@ -43,7 +43,7 @@ def draw_occluder(
     shapes = (_pole, _bush, _bonnet, _passer_by)[kind](side, rng)
     scale = np.array(size, dtype=np.float32)
     for number, (corners, _) in enumerate(shapes, start=first):
-        draw.polygon((corners.astype(np.float32) * scale).ravel(), fill=number)
+        draw.polygon((corners * scale).ravel().tolist(), fill=number)
     return [colour for _, colour in shapes]
 
 
@@ -118,7 +118,7 @@ def _passer_by(side: float, rng: np.random.Generator) -> list[Shape]:
     ) -> np.ndarray:
         """Left and right at the height `y0` below the head, then at `y1`."""
         corners = [(top[0], y0), (top[1], y0), (foot[1], y1), (foot[0], y1)]
-        return np.array(corners) + np.array((x, head))
+        return np.array([(x + across, head + down) for across, down in corners])
 
     back = four((-0.7 * w, 0.1 * w), (-stride - 0.6 * w, -stride), 0.36, 0.8)
     front = four((-0.1 * w, 0.7 * w), (stride, stride + 0.6 * w), 0.36, 0.8)

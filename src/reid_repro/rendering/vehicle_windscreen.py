@@ -81,6 +81,7 @@ class Thing:
         self._tall = tall
 
     def add(self, outline: np.ndarray, colour: Colour, dx: float = 0.0, dy: float = 0.0) -> None:
+        """Lay `outline` (n, 2), moved by (dx, dy), on the glass."""
         moved = (outline + np.array((dx, dy))) * (1, self._tall)
         self._decals.add(moved, colour)
 

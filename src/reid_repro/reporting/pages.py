@@ -39,6 +39,7 @@ class Paper:
 
     @property
     def page(self) -> str:
+        """The page of this paper, from the front page."""
         return f"papers/{self.name}.html"
 
     @property

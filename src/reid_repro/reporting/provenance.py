@@ -66,14 +66,17 @@ class RunView:
 
     @property
     def commit(self) -> str:
+        """The short commit, and whether the tree differed from it."""
         return formats.commit(self.facts.get("commit"), self.facts.get("dirty"))
 
     @property
     def machine(self) -> str:
+        """The hardware in words."""
         return machine(self.facts.get("machine") or {})
 
     @property
     def energy(self) -> str:
+        """The energy with its method, or that it was not measured."""
         energy = self.facts.get("energy") or {}
         hours = energy.get("watt_hours")
         if hours is None:

@@ -110,10 +110,12 @@ class FeatureSpace:
 
     @property
     def n_queries(self) -> int:
+        """Number of queries."""
         return self.queries.shape[0]
 
     @property
     def n_gallery(self) -> int:
+        """Number of gallery entries."""
         return self.gallery.shape[0]
 
     def _prepare(self) -> None:

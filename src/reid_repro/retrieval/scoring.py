@@ -49,8 +49,8 @@ class Evaluation:
         protocol: the settings that the numbers hold for.
     """
 
-    mAP: float  # noqa: N815 (the field's own spelling)
-    mINP: float  # noqa: N815
+    mAP: float
+    mINP: float
     cmc: npt.NDArray[np.float64]
     query: npt.NDArray[np.int64]
     ap: npt.NDArray[np.float64]

@@ -1,0 +1,265 @@
+"""Real Snakemake and DVC on a tiny copy of this repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import write_image
+from workspace import Workspace
+
+pytestmark = pytest.mark.slow
+NOTHING = "Nothing to be done"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace in which the whole DAG has run once and DVC has recorded it."""
+    space = Workspace.copied(tmp_path_factory.mktemp("made"))
+    space.snakemake()
+    space.run("dvc", "repro")
+    space.commit("results")
+    return space
+
+
+def jobs(output: str) -> dict[str, int]:
+    """Rule to number of jobs, from the table that Snakemake prints."""
+    table = output.split("Job stats:")[-1].split("total")[0]
+    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+)\s+(\d+)\s*$", table, re.M)}
+
+
+def test_one_command_makes_the_report_and_the_second_nothing(made: Workspace) -> None:
+    for page in ("index.html", "papers/baseline.html"):
+        assert (made.folder / "report" / page).stat().st_size > 10_000
+    began = time.monotonic()
+    assert NOTHING in made.snakemake()
+    assert time.monotonic() - began < 60  # a hang, not a speed: that is measured elsewhere
+
+
+def test_the_report_has_every_row_with_its_interval(made: Workspace) -> None:
+    table = (made.folder / "results/tables/baseline/retrieval.csv").read_text()
+    page = (made.folder / "report/index.html").read_text()
+    for dataset in ("rendered-vehicles", "rendered-pedestrians"):
+        for reranker in ("none", "aqe", "k_reciprocal"):
+            assert f"bnneck,ResNet + BNNeck,{reranker}," in table
+            metrics = made.folder / f"results/metrics/baseline/bnneck/{dataset}/seed0/test"
+            facts = json.loads((metrics / f"{reranker}.json").read_text())
+            assert f"{100 * facts['mAP']:.1f}" in page
+    for title in ("Baseline", "AQE", "k-reciprocal"):
+        assert title in page
+
+
+def test_every_output_lies_under_one_dvc_out(made: Workspace) -> None:
+    stages = yaml.safe_load((made.folder / "dvc.yaml").read_text())["stages"]
+    outs = [next(iter(out)) if isinstance(out, dict) else out
+            for stage in stages.values() for out in stage["outs"]]  # fmt: skip
+    outputs = {
+        line.split("\t")[0]
+        for line in made.run("snakemake", "--summary").stdout.splitlines()[1:]
+        if "\t" in line
+    }
+    assert len(outputs) > 30
+    outputs |= {
+        str(file.relative_to(made.folder))
+        for file in (made.folder / "results").rglob("*")
+        if file.is_file()
+    }
+    for output in outputs:
+        owners = [out for out in outs if output == out or output.startswith(f"{out}/")]
+        assert len(owners) == 1, f"{output} lies under {owners}"
+
+
+def test_a_clone_pulls_everything_and_has_nothing_to_do(made: Workspace, tmp_path: Path) -> None:
+    add = ("dvc", "remote", "add", "--local", "--default", "--force", "there", str(tmp_path / "r"))
+    made.run(*add)
+    made.run("dvc", "push")
+    made.git("clone", "-q", str(made.folder), str(tmp_path / "clone"))
+    clone = Workspace(tmp_path / "clone")
+    clone.run(*add)
+    clone.run("dvc", "pull")
+    assert NOTHING in clone.snakemake("-n")
+    assert "up to date" in clone.run("dvc", "status").stdout
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_a_clone_without_a_remote_makes_everything_anew(made: Workspace, tmp_path: Path) -> None:
+    """Metrics and tables are in git; they must not pass for results of this machine."""
+    made.git("clone", "-q", str(made.folder), str(tmp_path / "clone"))
+    planned = jobs(Workspace(tmp_path / "clone").snakemake("-n"))
+    whole = {"render_dataset": 2, "train": 2, "extract_features": 2, "score": 6, "figures": 2}
+    assert planned.items() >= (whole | {"table": 1, "summary": 1, "report": 1}).items()
+
+
+def test_one_parameter_reruns_only_what_depends_on_it(made: Workspace) -> None:
+    made.configure({"rerankers": {"aqe": {"options": {"k": 4}}}})
+    try:
+        planned = jobs(made.snakemake("-n"))
+        assert planned["score"] == 2  # the two AQE rankings, not the other four
+        assert not planned.keys() & {"render_dataset", "train", "extract_features"}
+        status = made.run("dvc", "status").stdout
+        changed = re.findall(r"^(\w+):$", status, re.M)
+        assert "metrics" in changed
+        assert not set(changed) & {"data", "models", "features"}
+        made.run("dvc", "repro")
+        assert NOTHING in made.snakemake("-n")
+        assert "up to date" in made.run("dvc", "status").stdout
+        difference = made.run("dvc", "metrics", "diff").stdout
+        assert "aqe" in difference or "No changes" in difference
+    finally:
+        made.git("checkout", "-q", "--", "workflow")
+        made.run("dvc", "repro")
+        made.commit("back")
+
+
+def test_dvc_shows_the_metrics(made: Workspace) -> None:
+    shown = made.run("dvc", "metrics", "show", "--json").stdout
+    summary = json.loads(shown)[""]["data"]["results/tables/summary.json"]["data"]
+    run = summary["baseline/bnneck/rendered-vehicles/seed0"]
+    assert set(run) == {"none", "aqe", "k_reciprocal"}
+    assert 0 < run["none"]["mAP"] <= 1
+
+
+def test_the_plan_can_be_drawn_and_reported(made: Workspace, tmp_path: Path) -> None:
+    graph = made.run("snakemake", "--rulegraph").stdout
+    for rule in ("render_dataset", "train", "extract_features", "score", "report"):
+        assert rule in graph
+    made.run("snakemake", "--report", str(tmp_path / "provenance.html"))
+    assert (tmp_path / "provenance.html").stat().st_size > 100_000
+
+
+def test_one_table_needs_only_its_own_runs(made: Workspace, tmp_path: Path) -> None:
+    fresh = Workspace.copied(tmp_path / "fresh")
+    planned = jobs(fresh.snakemake("-n", "results/tables/baseline/retrieval.csv"))
+    assert planned.get("score") == 6
+    assert "report" not in planned
+    assert "figures" not in planned
+
+
+def start(space: Workspace, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["snakemake", "--cores", "2", *arguments],
+        cwd=space.folder,
+        env=space.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def wait_for(folder: Path, pattern: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 240
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None, f"snakemake ended before there was {pattern}"
+        assert time.monotonic() < deadline, f"no {pattern} in four minutes"
+        time.sleep(0.05)
+
+
+TARGET = "results/models/baseline/bnneck/rendered-pedestrians/seed0/run.json"
+CHECKPOINTS = "results/checkpoints/baseline/bnneck/rendered-pedestrians/seed0/*.pt"
+
+
+def killable(tmp_path: Path) -> Workspace:
+    space = Workspace.copied(tmp_path / "killed")
+    space.configure({"training": {"epochs": 60}})
+    return space
+
+
+def test_a_killed_job_is_taken_up_again(tmp_path: Path) -> None:
+    """SIGKILL to the training alone: Snakemake fails, the next call goes on."""
+    space = killable(tmp_path)
+    process = start(space, TARGET)
+    wait_for(space.folder, CHECKPOINTS, process)
+    found = subprocess.run(
+        ["pgrep", "-f", "reid-repro train baseline/bnneck/rendered-pedestrians"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for pid in found.stdout.split():
+        if Path(f"/proc/{pid}/cwd").resolve() == space.folder.resolve():
+            os.kill(int(pid), signal.SIGKILL)
+    assert process.wait(120) != 0
+    space.snakemake(TARGET)
+    assert json.loads((space.folder / TARGET).read_text())["resumed"] == 1
+    assert not list(space.folder.glob(CHECKPOINTS))
+
+
+def test_a_killed_workflow_needs_no_unlocking(tmp_path: Path) -> None:
+    """SIGKILL to Snakemake and everything below it, as a power cut does."""
+    space = killable(tmp_path)
+    process = start(space, TARGET)
+    wait_for(space.folder, CHECKPOINTS, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list((space.folder / ".snakemake" / "locks").glob("*.lock"))
+    space.snakemake(TARGET)
+    facts = json.loads((space.folder / TARGET).read_text())
+    assert facts["resumed"] == 1
+    assert len((space.folder / TARGET).with_name("history.csv").read_text().splitlines()) == 61
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("scale=demmo", "unknown scale 'demmo'"),
+        ("traning={epochs: 3}", "unknown key 'traning'; did you mean 'training'?"),
+        ("evaluate_on=[veri777]", "unknown dataset 'veri777'"),
+    ],
+)
+def test_a_wrong_configuration_gives_one_clear_line(
+    made: Workspace, config: str, words: str
+) -> None:
+    output = made.snakemake("-n", "--config", config, check=False)
+    assert [line for line in output.splitlines() if words in line], output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("fault", ["image", "column"])
+def test_bad_data_of_ones_own_give_one_clear_line(
+    made: Workspace, tmp_path: Path, fault: str
+) -> None:
+    rows = ["a.jpg,anna,1,train", "b.jpg,ben,1,query", "c.jpg,ben,2,gallery"]
+    for seed, row in enumerate(rows):
+        write_image(tmp_path / row.split(",")[0], seed)
+    header = "path,identity,camera,role"
+    if fault == "image":
+        (tmp_path / "b.jpg").write_bytes(b"no image")
+        expected = f"error: {tmp_path / 'b.jpg'}: not a readable image"
+    else:
+        header = "path,identity,role"
+        expected = f"error: {tmp_path / 'list.csv'}: column 'camera' is missing"
+    (tmp_path / "list.csv").write_text("\n".join([header, *rows]) + "\n")
+    own = {"mine": {"source": "csv", "root": str(tmp_path), "list": str(tmp_path / "list.csv")}}
+    done = made.run(
+        "snakemake", "--cores", "1", "results/data/mine/dataset.json",
+        "--config", f"datasets={json.dumps(own)}", "evaluate_on=[mine]", check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, output
+    assert lines[0].startswith(expected)
+    assert "Traceback" not in output
+    assert lines[0] in (made.folder / "logs/data/mine.log").read_text()
+
+
+def test_a_folder_in_market_layout_goes_all_the_way(made: Workspace, market: Path) -> None:
+    own = {"mine": {"source": "market1501", "root": str(market)}}
+    out = "results/metrics/baseline/bnneck/mine/seed0/test/k_reciprocal.json"
+    small = '{"identities_per_batch": 2, "images_per_identity": 2, "epochs": 1}'
+    made.snakemake(
+        out, "--config", f"datasets={json.dumps(own)}", "evaluate_on=[mine]", f"training={small}"
+    )
+    facts = json.loads((made.folder / out).read_text())
+    assert facts["n_query"] == 6
+    assert facts["n_gallery"] == 15
+    for part in ("data/mine", "models/baseline/bnneck/mine", "features/baseline/bnneck/mine"):
+        assert (made.folder / "results" / part).is_dir()
