@@ -24,7 +24,7 @@ except UserError as error:
 
 # The overrides travel to the command line, which reads the same files in workflow/. Not as an
 # argument: then every override would rerun every rule, instead of those whose `params` it changes.
-os.environ["REID_REPRO_CONFIG"] = json.dumps(config)
+os.environ.update(REID_REPRO_CONFIG=json.dumps(config))
 
 
 def code(*patterns):
