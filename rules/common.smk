@@ -11,8 +11,8 @@ from reid_repro.locks import release_stale_locks, remember_owner
 from reid_repro.plan import Run, load
 
 # Jobs find the programs of this very environment, activated or not.
-os.environ["PATH"] = os.pathsep.join(
-    [os.path.dirname(sys.executable), os.environ["PATH"]]
+os.environ.update(
+    PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()])
 )
 
 release_stale_locks(workflow.exec_mode)
