@@ -236,12 +236,19 @@ def _renderer(kind: Kind, seed: int, cameras: int) -> VehicleRenderer | Pedestri
 @contextmanager
 def _whole_folder(out: Path) -> Iterator[Path]:
     """A hidden sibling of `out` to fill, which becomes `out` when all went well."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} already exists and is not an empty folder: name another one")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.name in ("", ".."):  # a rename cannot put anything in their place
+        raise ValueError(f"{out} cannot be replaced by a set: name a new folder")
     beside = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ValueError(f"{out} already exists and is not an empty folder: name another one")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+    except OSError as error:
+        raise ValueError(
+            f"{out.parent} cannot hold a new folder ({error.strerror}): name another place"
+        ) from None
     try:
         yield beside
         beside.replace(out)
