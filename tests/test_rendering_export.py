@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -331,6 +332,20 @@ def test_workers_change_no_byte(tmp_path: Path, kind: str, layout: str) -> None:
     assert one == two
 
 
+def test_no_number_of_workers_means_one_a_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def draw_all(tasks: list[Any], workers: int) -> Any:
+        asked.append(workers)
+        return map(exporting._draw, tasks)
+
+    monkeypatch.setattr(exporting, "_draw_all", draw_all)
+    small("pedestrian", tmp_path / "set", "market1501", ids=2, workers=0)
+    assert asked == [os.cpu_count()]
+
+
 def test_seed_changes_the_images(tmp_path: Path, market: Path) -> None:
     small("pedestrian", tmp_path / "other", "market1501", seed=6)
     one, other = digests(market), digests(tmp_path / "other")
@@ -409,7 +424,7 @@ def test_failure_of_a_renderer_leaves_nothing(
         ({"size": (64, 0)}, "at least 32 pixels"),
         ({"seed": -1}, "seed is -1; it must not be negative"),
         ({"train_share": 1.0}, "train_share is 1.0; it must lie between 0 and 1"),
-        ({"workers": 0}, "workers is 0; it must be at least 1"),
+        ({"workers": -1}, "workers is -1; give how many, or 0 for one a core"),
     ],
 )
 def test_bad_arguments(tmp_path: Path, options: dict[str, Any], message: str) -> None:

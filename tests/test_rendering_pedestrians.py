@@ -632,6 +632,20 @@ def test_barrel_turns_its_texture_with_the_body(azimuth: int) -> None:
     assert rows.max() - rows.min() + 1 == pytest.approx(40, abs=1)
 
 
+def test_barrel_seen_from_above_bulges_downwards() -> None:
+    """The near side of a hoop appears lower than its centre, by sin(elevation) of its radius."""
+    view = View(0.0, 30.0, 1000.0, (0, 0, 0), scale=40.0, x0=48.0, y0=48.0)
+    raster = Raster(96, 96, FLAT_LIGHT)
+    rings = [Ring((0, 0, 0.5), 0.6, 0.6, 0.0), Ring((0, 0, -0.5), 0.6, 0.6, 1.0)]
+    raster.barrel(view, rings, 0.0, 3, np.ones((2, 2), np.uint8))
+    top, bottom = (view.project((0, 0, z))[1] for z in (0.5, -0.5))
+    for column, across in ((48, 0.0), (48 + 22, 22.5 / 24)):
+        drawn = np.flatnonzero(raster.part[:, column])
+        lower = 0.5 * 24 * math.sqrt(1 - across**2)
+        assert drawn[0] == pytest.approx(top + lower, abs=1)
+        assert drawn[-1] + 1 == pytest.approx(bottom + lower, abs=1)
+
+
 def test_barrel_yaw_turns_to_the_persons_left() -> None:
     rings = [Ring((0, 0, 0.5), 0.4, 0.2, 0.0), Ring((0, 0, -0.5), 0.4, 0.2, 1.0)]
     texture = np.arange(1, 17, dtype=np.uint8)[None, :].repeat(2, axis=0)

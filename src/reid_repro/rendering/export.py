@@ -107,9 +107,9 @@ def export(
     About `train_share` of the identities train, in whole groups of look-alikes where there are
     enough; the others are tested, with the first photograph of each (identity, camera) as
     query. `size` = (height, width) in pixels. `progress` is called with the number of newly
-    finished photographs. More than one worker starts fresh processes, so a script needs the
-    usual `if __name__ == "__main__"`. Raises ValueError for arguments that make no set, and for
-    an `out` that already holds something.
+    finished photographs. `workers` 0 means one a core; more than one starts fresh processes, so
+    a script needs the usual `if __name__ == "__main__"`. Raises ValueError for arguments that
+    make no set, and for an `out` that already holds something or cannot be made.
     """
     _check(kind, ids, cameras, images_per_camera, layout, size, seed, train_share, workers)
     photographs = _plan(ids, cameras, images_per_camera, train_share)
@@ -117,7 +117,8 @@ def export(
     with _whole_folder(Path(out)) as root:
         make_folders(layout, root)
         annotated: list[Annotated] = []
-        for photograph, drawn in zip(photographs, _draw_all(tasks, workers), strict=True):
+        drawings = _draw_all(tasks, workers or os.cpu_count() or 1)
+        for photograph, drawn in zip(photographs, drawings, strict=True):
             for path in photograph.paths(layout):
                 (root / path).write_bytes(drawn.jpeg)
                 annotated.append(Annotated(path, drawn.parts, drawn.joints))
@@ -167,8 +168,8 @@ def _check(
         raise ValueError(f"seed is {seed}; it must not be negative")
     if not 0 < train_share < 1:
         raise ValueError(f"train_share is {train_share}; it must lie between 0 and 1")
-    if workers < 1:
-        raise ValueError(f"workers is {workers}; it must be at least 1")
+    if workers < 0:
+        raise ValueError(f"workers is {workers}; give how many, or 0 for one a core")
 
 
 def _plan(ids: int, cameras: int, images_per_camera: int, train_share: float) -> list[Photograph]:
