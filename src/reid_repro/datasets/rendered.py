@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,8 @@ def _draw_all(
     if workers <= 1:
         yield from map(_draw, tasks)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    # Forking a process that has threads (a progress display, torch) can hang the child.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(_draw, tasks, chunksize=32)
 
 

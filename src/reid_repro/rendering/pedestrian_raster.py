@@ -195,7 +195,7 @@ class Raster:
         inside &= (height >= ys[0]) & (height <= ys[-1])
         v = np.interp(height, ys, [ring.v for ring in rings])
         turn = _ASIN[((s + 1) * (_ASIN_STEPS / 2)).astype(np.intp)] + along(turns)
-        columns = (turn * texture.shape[1]).astype(np.intp) % texture.shape[1]
+        columns = np.floor(turn * texture.shape[1]).astype(np.intp) % texture.shape[1]
         ink = texture[(v * (texture.shape[0] - 0.01)).astype(np.intp), columns]
         self._write(window, inside, depth, self._lit(s, np.float32(0), nz), part, ink)
 
@@ -250,7 +250,7 @@ class Raster:
         rows, columns = texture.shape
         v = ((1 - up) * np.float32(0.5 * (rows - 0.01))).astype(np.intp)
         np.clip(v, 0, rows - 1, out=v)
-        u = (np.arctan2(left, forward) * np.float32(columns / (2 * np.pi))).astype(np.intp)
+        u = np.floor(np.arctan2(left, forward) * np.float32(columns / (2 * np.pi))).astype(np.intp)
         depth = nz * np.float32(radii[0]) + np.float32(centre[2])
         self._write(window, inside, depth, self._lit(nx, ny, nz), part, texture[v, u % columns])
 

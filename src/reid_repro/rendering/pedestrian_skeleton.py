@@ -203,6 +203,6 @@ def build_skeleton(
     up = (math.sin(pitch) * math.cos(turn), math.sin(pitch) * math.sin(turn), math.cos(pitch))
     base = _add(pelvis, spine, 0.345 * h)
     head = _add(_add(base, up, 0.062 * h), forward, 0.012 * h)
-    chin = _add(_add(head, up, -0.062 * h), forward, 0.022 * h)
+    chin = _add(_add(head, up, -0.058 * h), forward, 0.022 * h)
     forehead = _add(_add(head, up, 0.045 * h), forward, 0.026 * h)
     return Skeleton(h, pelvis, spine, yaw, head, forward, leftward, up, left, right, chin, forehead)
