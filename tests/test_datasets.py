@@ -200,3 +200,12 @@ def test_an_image_missing_from_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "images" / "c.jpg").unlink()
     with pytest.raises(UserError, match=r"c\.jpg: no such file"):
         datasets.index("mine", csv_config(tmp_path, file), tmp_path)
+
+
+def test_load_takes_a_dataset_by_name(repository: Path, market: Path, tmp_path: Path) -> None:
+    dataset = datasets.load("market1501", root=market)
+    assert len(dataset.images) == 37
+    assert dataset.protocol.ap == "trapezoid"
+    assert len(dataset.check()) == 6  # every official count differs in this tiny copy
+    with pytest.raises(UserError, match="unknown dataset 'nothing'"):
+        datasets.load("nothing")

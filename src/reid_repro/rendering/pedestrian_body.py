@@ -7,6 +7,8 @@ stature.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from reid_repro.rendering.pedestrian_bags import draw_bag
@@ -19,9 +21,12 @@ from reid_repro.rendering.pedestrian_figure import (
     offset,
 )
 from reid_repro.rendering.pedestrian_head import draw_hair, draw_head
-from reid_repro.rendering.pedestrian_raster import Raster
+from reid_repro.rendering.pedestrian_raster import Raster, Ring
 from reid_repro.rendering.pedestrian_textures import Ink
 from reid_repro.rendering.pedestrian_view import View
+
+# Where cloth that hangs about both thighs ends, as a share of the way from pelvis to knee.
+_HEMS: Final = {"skirt": 0.78, "dress": 0.9, "coat": 0.62}
 
 
 def draw_figure(raster: Raster, view: View, figure: Figure) -> None:
@@ -48,11 +53,14 @@ def _leg(brush: Brush, side: str) -> None:
     shin = (0.034, 0.021) if bare else (knee * 0.98, ankle)
     if brush.person.boots and kind != "wide-trousers":
         shin = (shin[0], 0.027)
-    # The thigh starts below the hip joint, so that its round end stays inside the hips.
+    # The thigh starts where the hips or the cloth about them end, so that none of it shows
+    # through. Its texture runs from 0.14 of the way, the round end of a bare or trousered thigh.
+    start = max(0.14, _hem(brush) - 0.12)
+    hidden = round(len(brush.clothes.thigh) * (start - 0.14) / 0.86)
     brush.capsule(
-        between(limbs["hip"], limbs["knee"], 0.14), limbs["knee"], (0.051 * g, knee * g),
-        Part.RIGHT_THIGH + shift,
-        brush.clothes.thigh, stripe,
+        between(limbs["hip"], limbs["knee"], start), limbs["knee"],
+        ((0.051 + (start - 0.14) / 0.86 * (knee - 0.051)) * g, knee * g),
+        Part.RIGHT_THIGH + shift, brush.clothes.thigh[hidden:], stripe,
     )  # fmt: skip
     brush.capsule(
         limbs["knee"], limbs["ankle"], (shin[0] * g, shin[1] * g), Part.RIGHT_SHIN + shift,
@@ -62,6 +70,12 @@ def _leg(brush: Brush, side: str) -> None:
         offset(limbs["ankle"], (0.0, 0.0, -1.0), 0.018 * brush.h), (-1.0, 0.0, 0.0), 0.012 * brush.h
     )
     brush.capsule(heel, limbs["toe"], (0.022, 0.018), Part.RIGHT_FOOT + shift, Ink.SHOE)
+
+
+def _hem(brush: Brush) -> float:
+    """How far down the thigh the person's cloth hangs, as a share; 0 where it does not."""
+    person = brush.person
+    return max(_HEMS.get(person.legwear, 0.0), _HEMS.get(person.length, 0.0))
 
 
 def _arm(brush: Brush, side: str) -> None:
@@ -94,19 +108,32 @@ def _hips(brush: Brush) -> None:
         brush.ring(offset(s.pelvis, s.spine, 0.02 * h), 0.094 * hips, 0.067 * g, 0.2),
     ]
     if brush.person.legwear in ("skirt", "dress"):
-        spread = abs(s.left["knee"][0] - s.right["knee"][0]) / h
-        middle = between(s.left["knee"], s.right["knee"], 0.5)
-        reach = 0.78 if brush.person.legwear == "skirt" else 0.9
-        hem = between(s.pelvis, middle, reach)
+        reach = _HEMS[brush.person.legwear]
         rings += [
-            brush.ring(between(s.pelvis, hem, 0.35), 0.108 * hips, 0.078 * hips, 0.45),
-            brush.ring(hem, 0.118 * hips, max(0.085 * hips, 0.045 + 0.5 * reach * spread), 1.0),
+            _draped(brush, 0.35 * reach, 0.108 * hips, 0.078 * hips, 0.45),
+            _draped(brush, reach, 0.118 * hips, 0.085 * hips, 1.0),
         ]
     else:
         rings.append(
             brush.ring(offset(s.pelvis, s.spine, -0.045 * h), 0.097 * hips, 0.064 * g, 1.0)
         )
     brush.barrel(rings, 0.0, Part.HIPS, brush.clothes.lower)
+
+
+def _draped(brush: Brush, share: float, lateral: float, sagittal: float, v: float) -> Ring:
+    """A ring of cloth about both thighs, at `share` of the way from the pelvis to the knees.
+
+    It is at least as wide as the thighs are there, so that no stride pushes through the cloth.
+    """
+    s, g = brush.bones, brush.limb_g
+    thigh = (0.054 - 0.012 * share) * g
+    apart = share * abs(s.left["knee"][0] - s.right["knee"][0]) / (2 * brush.h)
+    beside = (abs(s.left["hip"][1] - s.right["hip"][1]) / 2) / brush.h
+    middle = between(s.pelvis, between(s.left["knee"], s.right["knee"], 0.5), share)
+    # An ellipse is narrower beside its middle, where the thighs are.
+    return brush.ring(
+        middle, max(lateral, 1.06 * (beside + thigh)), max(sagittal, 1.16 * (apart + thigh)), v
+    )
 
 
 def _torso(brush: Brush) -> None:
@@ -136,10 +163,8 @@ def _torso(brush: Brush) -> None:
         )
     rings = [brush.ring(offset(s.pelvis, s.spine, k * h), a, b, v) for k, a, b, v in shape]
     if p.length == "coat":
-        spread = abs(s.left["knee"][0] - s.right["knee"][0]) / h
-        middle = between(s.left["knee"], s.right["knee"], 0.5)
-        end = between(s.pelvis, middle, 0.62)
-        rings.append(brush.ring(end, 0.122 * p.hips * g, max(0.092 * g, 0.05 + 0.35 * spread), 1.0))
+        rings.append(_draped(brush, 0.34, 0.112 * p.hips * g, 0.088 * g, 0.96))
+        rings.append(_draped(brush, _HEMS["coat"], 0.122 * p.hips * g, 0.092 * g, 1.0))
     brush.barrel(rings, s.chest_yaw, Part.TORSO, brush.clothes.torso)
     neck = offset(s.pelvis, s.spine, 0.335 * h)
     brush.capsule(neck, offset(s.head, s.head_up, -0.03 * h), (0.031, 0.029), Part.NECK, Ink.SKIN)

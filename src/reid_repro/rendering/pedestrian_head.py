@@ -41,20 +41,11 @@ def draw_hair(brush: Brush) -> None:
     elif kind == "ponytail":
         brush.capsule(on(-0.06, 0, 0.03), on(-0.075, 0, -0.11), (0.022, 0.013), Part.HEAD, Ink.HAIR)
     elif kind == "cap":
-        brush.capsule(
-            on(0.062, 0.024, 0.024),
-            on(0.062, -0.024, 0.024),
-            (0.011, 0.011),
-            Part.HEAD,
-            Ink.HAT,
-        )
-        brush.capsule(
-            on(0.082, 0.015, 0.021),
-            on(0.082, -0.015, 0.021),
-            (0.009, 0.009),
-            Part.HEAD,
-            Ink.HAT,
-        )
+        brim = [
+            brush.ring(on(0.052, 0, 0.030), 0.036, 0.042, 0.0),
+            brush.ring(on(0.056, 0, 0.018), 0.040, 0.048, 1.0),
+        ]
+        brush.barrel(brim, turn, Part.HEAD, np.full((2, 2), Ink.HAT, np.uint8))
     elif kind == "beanie":
         _ball(brush, (-0.006, 0, 0.076), (0.016, 0.016), Ink.ACCENT)
     elif kind == "hat":

@@ -202,35 +202,39 @@ def _along(*stretches: tuple[float, Ink]) -> np.ndarray:
 
 def limbs(person: Identity) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Codes along the upper arm, the thigh and the shin."""
+    return _sleeve(person), _thigh(person), _shin(person)
+
+
+def _sleeve(person: Identity) -> np.ndarray:
     cuff = Ink.ACCENT if person.pattern in ("two-tone", "yoke") else Ink.UPPER_DARK
     if person.sleeves == "short":
-        sleeve = _along((0.52, Ink.UPPER), (0.62, cuff), (1.0, Ink.SKIN))
-    elif person.pattern == "stripes":
-        sleeve = np.where(np.arange(32) % 12 < 6, Ink.ACCENT, Ink.UPPER).astype(np.uint8)
-    else:
-        sleeve = _along((1.0, Ink.UPPER))
-    foot = (
-        ((0.62, Ink.SKIN), (1.0, Ink.SHOE))
-        if person.boots
-        else ((0.9, Ink.SKIN), (1.0, Ink.ACCENT))
-    )
+        return _along((0.52, Ink.UPPER), (0.62, cuff), (1.0, Ink.SKIN))
+    if person.pattern == "stripes":
+        return np.where(np.arange(32) % 12 < 6, Ink.ACCENT, Ink.UPPER).astype(np.uint8)
+    return _along((1.0, Ink.UPPER))
+
+
+def _thigh(person: Identity) -> np.ndarray:
+    """A striding thigh may push through a skirt or coat: what they cover wears their colour."""
     if person.legwear == "shorts":
-        return (
-            sleeve,
-            _along((0.72, Ink.LOWER), (0.8, Ink.LOWER_DARK), (1.0, Ink.SKIN)),
-            _along(*foot),
-        )
-    if person.legwear == "skirt":
-        # A striding thigh may push through the cloth: what the skirt covers wears its colour.
-        return sleeve, _along((0.86, Ink.LOWER), (1.0, Ink.SKIN)), _along(*foot)
-    shin = _along((0.55, Ink.LOWER), (1.0, Ink.SHOE)) if person.boots else _along((1.0, Ink.LOWER))
-    if person.boots and person.legwear == "wide-trousers":
-        shin = _along((1.0, Ink.LOWER))
-    if person.legwear == "dress":
-        return sleeve, _along((0.95, Ink.UPPER), (1.0, Ink.LOWER)), shin
+        thigh = _along((0.72, Ink.LOWER), (0.8, Ink.LOWER_DARK), (1.0, Ink.SKIN))
+    elif person.legwear == "skirt":
+        thigh = _along((0.86, Ink.LOWER), (1.0, Ink.SKIN))
+    elif person.legwear == "dress":
+        thigh = _along((0.95, Ink.UPPER), (1.0, Ink.LOWER))
+    else:
+        thigh = _along((1.0, Ink.LOWER))
     if person.length == "coat":
-        return sleeve, _along((0.6, Ink.UPPER), (1.0, Ink.LOWER)), shin
-    return sleeve, _along((1.0, Ink.LOWER)), shin
+        thigh[: round(32 * 0.56)] = Ink.UPPER  # the hem hangs at 0.62 of the way to the knee
+    return thigh
+
+
+def _shin(person: Identity) -> np.ndarray:
+    bare = person.legwear in ("shorts", "skirt")
+    leg = Ink.SKIN if bare else Ink.LOWER
+    if person.boots and person.legwear != "wide-trousers":
+        return _along((0.62 if bare else 0.55, leg), (1.0, Ink.SHOE))
+    return _along((0.9, leg), (1.0, Ink.ACCENT)) if bare else _along((1.0, leg))
 
 
 def make_wardrobe(person: Identity) -> Wardrobe:

@@ -1,0 +1,70 @@
+"""The command line: one line for a mistake, a log of what was said, overrides from both sides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from reid_repro.cli import app
+
+RUN = "baseline/bnneck/rendered-vehicles/seed0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["data", "veri777"], "unknown dataset 'veri777'"),
+        (["data", "market1501", "--config", "[1]"], "--config: expected YAML"),
+        (["data", "market1501", "--config", "a: ["], "--config: expected YAML"),
+        (["data", "market1501", "--config", "{speed: 3}"], "unknown key 'speed'"),
+        (["train", "baseline/bnneck"], "expected PAPER/VARIANT/DATASET/seedN"),
+        (["train", "baseline/pcb/rendered-vehicles/seed0"], "no variant 'pcb'"),
+        (["train", RUN], "dataset.json: no such file"),
+        (["features", RUN, "test"], "run.json: no such file"),
+        (["metrics", RUN, "test", "gnn"], "unknown re-ranker 'gnn'; known: none, aqe"),
+        (["metrics", RUN, "test", "none"], "test.npy: missing or damaged"),
+        (["table", "baseline", "table9"], "no table 'table9'; known: retrieval"),
+        (["table", "baseline", "retrieval"], "no such file; the phase before writes it"),
+        (["summary"], "no such file; the phase before writes it"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_one(
+    repository: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    done = CliRunner().invoke(app, [*arguments, "--results", str(tmp_path)])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert words in done.stderr
+
+
+def test_the_plan_lists_runs_and_takes_overrides_from_both_sides(repository: Path) -> None:
+    assert RUN in CliRunner().invoke(app, ["plan"]).stdout.splitlines()
+    two = CliRunner().invoke(app, ["plan", "--config", "seeds: [0, 1]"]).stdout
+    environment = {"REID_REPRO_CONFIG": '{"seeds": [0, 1]}'}
+    assert two == CliRunner().invoke(app, ["plan"], env=environment).stdout
+    assert len(two.splitlines()) == 4
+
+
+def test_what_is_said_is_in_the_log_too(repository: Path, tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "x.log"
+    arguments = ["data", "veri777", "--results", str(tmp_path), "--log", str(log)]
+    done = CliRunner().invoke(app, arguments)
+    assert log.read_text() == done.stderr
+
+
+def test_an_unexpected_error_leaves_its_traceback_in_the_log(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object) -> None:
+        raise ZeroDivisionError("not foreseen")
+
+    monkeypatch.setattr("reid_repro.cli.planning.load", breaks)
+    log = tmp_path / "x.log"
+    arguments = ["data", "market1501", "--results", str(tmp_path), "--log", str(log)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1
+    assert "ZeroDivisionError: not foreseen" in log.read_text()
+    assert "Traceback" in log.read_text()
