@@ -6,6 +6,10 @@ Features are L2-normalised: an identity centre, a shift of the camera, and noise
 (identity 0) and junk (-1) in the gallery. Each line runs in a process of its own, so that its peak
 memory (with the features and the libraries) is its own. Bounds and peers are measured in the same
 run: the bare float32 product of the same shape, and an evaluator that argsorts every row.
+
+The header names the BLAS and OpenMP libraries and their threads as such a process sees them
+(`threadpoolctl`, of the extra `bench`; a library linked into another one, as MKL may be in torch,
+does not show).
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 import numpy.typing as npt
 import torch
+from threadpoolctl import threadpool_info
 
 from reid_repro.retrieval import average_precision, evaluate, evaluate_distances, knn
 from reid_repro.retrieval.rerank import (
@@ -131,6 +136,16 @@ def searched(nodes: npt.NDArray[np.float32]) -> str:
     return f"mean distance {distances.mean():.4f}"
 
 
+def thread_pools() -> str:
+    """The loaded BLAS and OpenMP libraries, their versions and threads, in one line."""
+    pools = []
+    for pool in threadpool_info():
+        facts = (pool["prefix"], pool["version"], pool.get("architecture"))
+        name = " ".join(str(fact) for fact in facts if fact)
+        pools.append(f"{pool['user_api']} {name}: {pool['num_threads']} threads")
+    return ", ".join(pools) or "none found"
+
+
 def lines(split: Split) -> list[tuple[str, str | None, Callable[[], Task]]]:
     """Name of each line, the line it is compared with, and the (untimed) set-up of its task."""
     nodes = np.concatenate([split.query, split.gallery])
@@ -168,6 +183,19 @@ def child(prepare: Callable[[], Task], repeat: int, threads: int, answer: Connec
     answer.send((seconds, peak, note))
 
 
+def measure(prepare: Callable[[], Task], repeat: int, threads: int) -> tuple[float, float, str]:
+    """Best seconds, peak GiB and note of a task in a process of its own."""
+    # Children inherit the features; nothing that starts threads has run in this process yet.
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=child, args=(prepare, repeat, threads, send))
+    process.start()
+    send.close()
+    seconds, peak, note = receive.recv()
+    process.join()
+    return seconds, peak, note
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=SIZES, default="small")
@@ -179,19 +207,11 @@ def main() -> None:
         f"{options.size}: {len(split.query)} queries + {len(split.gallery)} gallery x "
         f"{split.query.shape[1]}, {options.threads} threads, best of {options.repeat}"
     )
+    print("threads:", measure(lambda: thread_pools, 1, options.threads)[2])
     print(f"{'':22}{'seconds':>9}{'peak GiB':>10}{'ratio':>8}  to")
-    # Children inherit the features; nothing that starts threads has run in this process yet.
-    context = multiprocessing.get_context("fork")
     measured: dict[str, float] = {}
     for name, bound, prepare in lines(split):
-        receive, send = context.Pipe(duplex=False)
-        process = context.Process(
-            target=child, args=(prepare, options.repeat, options.threads, send)
-        )
-        process.start()
-        send.close()
-        seconds, peak, note = receive.recv()
-        process.join()
+        seconds, peak, note = measure(prepare, options.repeat, options.threads)
         measured[name] = seconds
         ratio = f"{seconds / measured[bound]:8.2f}  {bound}" if bound else f"{'':10}"
         print(f"{name:22}{seconds:9.3f}{peak:10.2f}{ratio}  {note}", flush=True)

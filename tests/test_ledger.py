@@ -22,7 +22,8 @@ from reid_repro.config import StatisticsConfig
 from reid_repro.errors import UserError
 from reid_repro.files import read_json, read_parquet, whole, write_json, write_parquet
 from reid_repro.ledger.statistics import identity_bootstrap
-from reid_repro.ledger.tables import per_query_file, summarise
+from reid_repro.ledger.tables import hit_share, summarise
+from reid_repro.paths import per_query_file
 from reid_repro.phases.rankings import FirstRanks
 
 
@@ -86,6 +87,19 @@ def test_a_cell_is_the_mean_over_seeds_with_their_spread(tmp_path: Path) -> None
     assert one["seed_sd"] is None
     with pytest.raises(UserError, match="unknown metric 'rank1'"):
         summarise(files, ("rank1",), config)
+
+
+def test_hits_of_repeated_draws_are_not_thresholds_of_their_mean_rank() -> None:
+    draws = np.array([[1, 9], [2, 2], [1, 1]])  # ranks of the first match in two draws
+    frame = pd.DataFrame({"first_hit": draws.mean(axis=1)})
+    with pytest.raises(UserError, match="no column 'hits'"):
+        hit_share(frame, 1)
+    frame["hits"] = [np.float32([np.mean(row <= r) for r in range(1, 6)]) for row in draws]
+    np.testing.assert_array_equal(hit_share(frame, [1, 2, 5]), [[0.5] * 3, [0, 1, 1], [1] * 3])
+    with pytest.raises(UserError, match=r"R6: .* end at rank 5"):
+        hit_share(frame, 6)
+    single = pd.DataFrame({"first_hit": draws[:, 1]})
+    np.testing.assert_array_equal(hit_share(single, [1, 2, 60]), [[0, 0, 1], [0, 1, 1], [1] * 3])
 
 
 def test_seeds_with_other_queries_are_not_mixed(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from reid_repro.errors import UserError
-from reid_repro.files import read_json
+from reid_repro.files import read_json, write_json, write_parquet
 from reid_repro.ledger.statistics import identity_bootstrap
+from reid_repro.paths import per_query_file
 from reid_repro.reporting import svg, theme
 from reid_repro.reporting.figures import cmc_figure, training_figure
 
@@ -62,6 +63,13 @@ def band(panel: ET.Element, number: int) -> np.ndarray:
     ]
     offset = [float(use.attrib["x"]), float(use.attrib["y"])]
     return points(paths[use.attrib["href"][1:]]) + offset
+
+
+def band_ends(panel: ET.Element, number: int, scale: np.ndarray) -> np.ndarray:
+    """Lower and upper end of a series' band at each rank, in percent: (2, ranks)."""
+    outline = band(panel, number)
+    heights = [percent(outline[outline[:, 0] == x, 1], scale) for x in np.unique(outline[:, 0])]
+    return np.array([[h.min() for h in heights], [h.max() for h in heights]])
 
 
 def to_percent(panel: ET.Element) -> np.ndarray:
@@ -121,15 +129,33 @@ def test_bands_are_the_bootstrap_over_identities(world: World, cmc: Path) -> Non
             level=statistics.level,
             seed=statistics.seed,
         )
-        outline = band(panels(cmc)[1], number)
-        columns = np.unique(outline[:, 0])
-        ends = np.array(
-            [
-                [percent(outline[outline[:, 0] == x, 1], scale).min() for x in columns],
-                [percent(outline[outline[:, 0] == x, 1], scale).max() for x in columns],
-            ]
-        )
+        ends = band_ends(panels(cmc)[1], number, scale)
         np.testing.assert_allclose(ends, 100 * np.array([low, high]), atol=0.1)
+
+
+def test_bands_of_repeated_draws_hold_their_curve(world: World, tmp_path: Path) -> None:
+    """Hits of each draw count; the threshold of a mean rank would leave the curve out."""
+    statistics = world.plan.config.statistics
+    draws = np.tile([[1, 1, 1, 40], [2, 1, 30, 1], [1, 20, 1, 2]], (8, 1))
+    hits = np.array([[np.mean(row <= r) for r in range(1, 51)] for row in draws])
+    identity = np.repeat(np.arange(8), 3)
+    file = tmp_path / "none.json"
+    facts = read_json(world.metrics("cars", seed=1)[0])
+    write_json(file, facts | {"cmc": hits.mean(axis=0).tolist(), "n_valid": len(hits)})
+    frame = pd.DataFrame({"identity": identity, "first_hit": draws.mean(axis=1)})
+    write_parquet(per_query_file(file), frame.assign(hits=list(hits.astype(np.float32))))
+    out = tmp_path / "cmc.svg"
+    cmc_figure([file], out, statistics=statistics)
+    expected = identity_bootstrap(
+        hits[:, :10],
+        identity,
+        resamples=statistics.resamples,
+        level=statistics.level,
+        seed=statistics.seed,
+    )
+    panel = panels(out)[1]
+    ends = band_ends(panel, 0, to_percent(panel))
+    np.testing.assert_allclose(ends, 100 * np.array(expected), atol=0.1)
 
 
 def test_one_seed_draws_one_line(world: World, tmp_path: Path) -> None:

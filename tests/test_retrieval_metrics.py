@@ -310,6 +310,10 @@ def test_single_shot_gallery_draws_one_image_an_identity() -> None:
     np.testing.assert_allclose(got.first_hit, ranks.mean(1))
     np.testing.assert_allclose(got.ap, (1 / ranks).mean(1))
     np.testing.assert_allclose(got.cmc, [(ranks <= r).mean() for r in range(1, 11)])
+    assert got.hits is not None
+    assert got.hits.dtype == np.float32
+    shares = [[np.mean([rank <= r for rank in row]) for r in range(1, 11)] for row in ranks]
+    np.testing.assert_allclose(got.hits, shares, rtol=1e-6)
     rows = (distances[i : i + 4] for i in range(0, n, 4))
     again = evaluate_distances(rows, *arguments[1:], **options)
     np.testing.assert_array_equal(again.ap, got.ap)
@@ -317,6 +321,7 @@ def test_single_shot_gallery_draws_one_image_an_identity() -> None:
     assert not np.array_equal(other.ap, got.ap)
     one = evaluate_distances(*arguments, single_gallery_shot=True)
     assert one.first_hit.dtype == np.int64
+    assert one.hits is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_repro.files import read_json
-from reid_repro.ledger.tables import metrics_file
+from reid_repro.paths import metrics_file
 from reid_repro.plan import Plan
 
 

@@ -10,28 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from reid_repro.config import StatisticsConfig
 from reid_repro.errors import UserError
 from reid_repro.files import read_json, read_parquet
 from reid_repro.ledger.statistics import identity_bootstrap
+from reid_repro.paths import metrics_file, per_query_file
 from reid_repro.plan import Plan, Run
+
+__all__ = ["hit_share", "metrics_file", "per_query_file", "retrieval_table", "summarise"]
 
 COLUMNS = [
     *("variant", "variant_title", "reranker", "reranker_title", "dataset", "subset", "metric"),
     *("value", "low", "high", "level", "seeds", "seed_sd", "n_query", "n_valid", "scale"),
 ]
-
-
-def metrics_file(results: Path, run: Run, subset: str, reranker: str) -> Path:
-    """Where the metrics of one ranking lie."""
-    return results / "metrics" / str(run) / subset / f"{reranker}.json"
-
-
-def per_query_file(metrics: Path) -> Path:
-    """The per-query values beside a metrics file."""
-    return metrics.with_name(f"{metrics.stem}.per_query.parquet")
 
 
 def retrieval_table(plan: Plan, paper: str, table: str, results: Path) -> pd.DataFrame:
@@ -96,15 +90,41 @@ def summarise(
     ]
 
 
-def _columns(queries: pd.DataFrame, metrics: tuple[str, ...]) -> np.ndarray:
-    """Per-query values (n_query, m) of mAP, mINP and R{rank}."""
+def hit_share(queries: pd.DataFrame, ranks: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Share of the draws in which each query's first match is at rank r or better: (n_query, r).
+
+    `queries` holds per-query values and `ranks` (r,) integers from 1. One ranking answers 0 or 1
+    (column `first_hit`). Over repeated single-gallery-shot draws the shares come from the column
+    `hits`: `first_hit` is then a mean rank, and its threshold is not the mean of thresholds. The
+    mean over the queries is the CMC in either case.
+
+    Raises:
+        UserError: a rank beyond those that `hits` holds, or a mean `first_hit` without `hits`.
+    """
+    wanted = np.atleast_1d(np.asarray(ranks, dtype=np.int64))
+    if "hits" not in queries:
+        first = queries["first_hit"].to_numpy()
+        if first.dtype.kind == "f":
+            raise UserError(
+                "per-query values of repeated draws have no column 'hits'; run 'metrics' again"
+            )
+        return np.asarray(first[:, None] <= wanted, dtype=np.float64)
+    hits = np.stack(queries["hits"].to_list()).astype(np.float64)
+    if wanted.max() > hits.shape[1]:
+        raise UserError(
+            f"R{wanted.max()}: with repeated draws the per-query values end at rank {hits.shape[1]}"
+        )
+    return np.asarray(hits[:, wanted - 1])
+
+
+def _columns(queries: pd.DataFrame, metrics: tuple[str, ...]) -> npt.NDArray[np.float64]:
+    """Per-query values (n_query, m) of mAP and R{rank}."""
     columns = []
     for metric in metrics:
         if metric == "mAP":
             columns.append(queries["AP"].to_numpy(np.float64))
         elif metric.startswith("R") and metric[1:].isdecimal():
-            hit = queries["first_hit"].to_numpy() <= int(metric[1:])
-            columns.append(hit.astype(np.float64))
+            columns.append(hit_share(queries, int(metric[1:]))[:, 0])
         else:
             raise UserError(f"unknown metric '{metric}'; known: mAP, R1, R5, R10 and so on")
     return np.stack(columns, axis=1)

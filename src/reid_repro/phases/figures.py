@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reid_repro.ledger.tables import metrics_file
+from reid_repro.paths import metrics_file
 from reid_repro.plan import Plan, Run
 from reid_repro.reporting.figures import cmc_figure, ranked_lists, training_figure
 

@@ -14,7 +14,7 @@ from reid_repro import devices
 from reid_repro.config import ReRankerConfig
 from reid_repro.errors import UserError
 from reid_repro.files import read_json, read_parquet, sha256, write_json, write_parquet
-from reid_repro.ledger.tables import metrics_file, per_query_file
+from reid_repro.paths import metrics_file, per_query_file
 from reid_repro.phases.rankings import FirstRanks, Recorder, record_nearest
 from reid_repro.plan import Plan, Run
 from reid_repro.retrieval import rerank
@@ -37,9 +37,9 @@ def run(
     features_file = results / "features" / name / f"{subset}.npy"
     features, rows = _features(features_file)
     facts = read_json(results / "data" / run_.dataset / "dataset.json")
-    began = time.perf_counter()
-    evaluation, ranking, seconds = _score(features, rows, facts["protocol"], settings)
-    seconds["total"] = time.perf_counter() - began
+    protocol = facts["protocol"]
+    where = f"run {name}, subset {subset}"
+    evaluation, ranking, seconds = _score(features, rows, protocol, settings, where)
     out = metrics_file(results, run_, subset, reranker)
     write_parquet(results / "rankings" / name / subset / f"{reranker}.parquet", ranking)
     query = rows[rows["role"] == "query"].reset_index(drop=True)
@@ -57,6 +57,7 @@ def run(
             "dataset": run_.dataset,
             "seed": run_.seed,
             **evaluation.to_dict(),
+            "trials": protocol["repeats"] if protocol["single_gallery_shot"] else 1,
             "n_gallery": len(rows) - len(query),
             "seconds": {phase: round(value, 4) for phase, value in seconds.items()},
             "peak_memory_mib": devices.peak_memory_mib(),
@@ -65,7 +66,7 @@ def run(
             "versions": devices.versions(),
             "machine": devices.machine(),
             "features_hash": sha256(features_file),
-            "command": f"snakemake --cores all {out.as_posix()}",
+            "command": plan.command(out.as_posix()),
         },
     )
 
@@ -82,30 +83,50 @@ def _features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
 
 
 def _score(
-    features: np.ndarray, rows: pd.DataFrame, protocol: dict[str, Any], settings: ReRankerConfig
+    features: np.ndarray,
+    rows: pd.DataFrame,
+    protocol: dict[str, Any],
+    settings: ReRankerConfig,
+    where: str,
 ) -> tuple[Evaluation, pd.DataFrame, dict[str, float]]:
-    """The evaluation, the first ranks of every query, and seconds by phase."""
+    """The evaluation, the first ranks of every query, and seconds by phase.
+
+    `total` is the wall time of ranking and scoring, the sum of the phases before it. Keeping the
+    ranked lists for the report is no part of a method's cost: `recording` stands outside.
+    """
     is_query = (rows["role"] == "query").to_numpy()
     query, gallery = rows[is_query], rows[~is_query]
     first = FirstRanks(query, gallery, remove=protocol["same_camera"] == "remove", shown=SHOWN)
     recorder = None if settings.method == "none" else Recorder(_reranker(settings), first)
-    evaluation = evaluate(
-        features[is_query],
-        features[~is_query],
-        query["identity"].to_numpy(),
-        gallery["identity"].to_numpy(),
-        query["camera"].to_numpy(),
-        gallery["camera"].to_numpy(),
-        ap=protocol["ap"],
-        same_camera=protocol["same_camera"],
-        single_gallery_shot=protocol["single_gallery_shot"],
-        repeats=protocol["repeats"],
-        reranker=recorder,
-    )
-    if recorder is not None:
-        return evaluation, first.table(), dict(recorder.timings)
-    record_nearest(features[is_query], features[~is_query], gallery, first, shown=SHOWN)
-    return evaluation, first.table(), {}
+    began = time.perf_counter()
+    try:
+        evaluation = evaluate(
+            features[is_query],
+            features[~is_query],
+            query["identity"].to_numpy(),
+            gallery["identity"].to_numpy(),
+            query["camera"].to_numpy(),
+            gallery["camera"].to_numpy(),
+            ap=protocol["ap"],
+            same_camera=protocol["same_camera"],
+            single_gallery_shot=protocol["single_gallery_shot"],
+            repeats=protocol["repeats"],
+            reranker=recorder,
+        )
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
+    wall = time.perf_counter() - began
+    if recorder is None:
+        began = time.perf_counter()
+        record_nearest(features[is_query], features[~is_query], gallery, first, shown=SHOWN)
+        recording = time.perf_counter() - began
+        # The exact distances stream through the scorer: the two cannot be told apart.
+        seconds = {"ranking and scoring": wall, "total": wall}
+    else:
+        recording, phases = recorder.recording, dict(recorder.timings)
+        total = wall - recording
+        seconds = phases | {"scoring": total - sum(phases.values()), "total": total}
+    return evaluation, first.table(), seconds | {"recording": recording}
 
 
 def _reranker(settings: ReRankerConfig) -> rerank.Reranker:
@@ -117,13 +138,21 @@ def _reranker(settings: ReRankerConfig) -> rerank.Reranker:
 
 
 def _per_query(evaluation: Evaluation, query: pd.DataFrame) -> pd.DataFrame:
-    """One row a valid query: its row in images.parquet, identity, AP, rank of the first match."""
+    """One row a valid query: its row in images.parquet, identity, AP, rank of the first match.
+
+    Over repeated draws AP and rank are means, and `hits` lists the share of the draws whose first
+    match is at rank 1, 2 and so on or better (`ledger.tables.hit_share`).
+    """
     valid = query.iloc[evaluation.query]
-    return pd.DataFrame(
+    single = evaluation.hits is None
+    frame = pd.DataFrame(
         {
             "query": valid["image"].to_numpy(np.int32),
             "identity": valid["identity"].to_numpy(np.int32),
             "AP": evaluation.ap.astype(np.float32),
-            "first_hit": evaluation.first_hit,
+            "first_hit": evaluation.first_hit.astype(np.int32 if single else np.float32),
         }
     )
+    if evaluation.hits is not None:
+        frame["hits"] = list(evaluation.hits)
+    return frame

@@ -2,7 +2,7 @@
 
 The CMC (cumulative matching characteristic) at rank k is the share of valid queries whose first
 right answer is among the first k. Its band is the bootstrap over identities that the tables use
-(`ledger.statistics`), computed from the `first_hit` column of the per-query files.
+(`ledger.statistics`), computed from the hits of the per-query files (`ledger.tables.hit_share`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from reid_repro.config import StatisticsConfig
 from reid_repro.errors import UserError
 from reid_repro.files import read_json, read_parquet
 from reid_repro.ledger.statistics import identity_bootstrap
-from reid_repro.ledger.tables import per_query_file
+from reid_repro.ledger.tables import hit_share
+from reid_repro.paths import per_query_file
 from reid_repro.reporting import theme
 from reid_repro.reporting.svg import Panel, panel_figure, save, style
 
@@ -52,7 +53,7 @@ class _Curve:
         that the seeds do not count as independent queries.
         """
         ranks = np.arange(1, len(self.cmc[0]) + 1)
-        hits = [frame["first_hit"].to_numpy()[:, None] <= ranks for frame in self.per_query]
+        hits = [hit_share(frame, ranks) for frame in self.per_query]
         return identity_bootstrap(
             np.mean(hits, axis=0),
             self.per_query[0]["identity"].to_numpy(),

@@ -45,6 +45,9 @@ class Evaluation:
         inp: inverse negative penalty, likewise.
         first_hit: rank of the first match, int64; with a single-shot gallery its mean over the
             repeats, float64.
+        hits: share of the repeats in which the first match is at rank r or better,
+            (n_valid, len(cmc)) float32, whose mean over the queries is `cmc`; None without
+            repeats, where `first_hit` says it all.
         n_query: all queries; n_valid: those with at least one match.
         protocol: the settings that the numbers hold for.
     """
@@ -56,6 +59,7 @@ class Evaluation:
     ap: npt.NDArray[np.float64]
     inp: npt.NDArray[np.float64]
     first_hit: npt.NDArray[np.int64] | npt.NDArray[np.float64]
+    hits: npt.NDArray[np.float32] | None
     n_query: int
     n_valid: int
     protocol: dict[str, str | int | bool]
@@ -110,7 +114,8 @@ def score(blocks: Iterable[FloatArray], matches: Matches, rules: Rules) -> Evalu
     """Stream blocks of distance rows over the kept entries into an Evaluation."""
     query: list[int] = []
     values: list[tuple[float, float, float]] = []
-    hits = np.zeros(rules.ranks)
+    total = np.zeros(rules.ranks)
+    shares: list[npt.NDArray[np.float32]] = []
     shots = None
     if rules.single_gallery_shot:
         shots = SingleShotGalleries(matches, repeats=rules.repeats, seed=rules.seed)
@@ -129,7 +134,10 @@ def score(blocks: Iterable[FloatArray], matches: Matches, rules: Rules) -> Evalu
                 )
             )
             within = first[first <= rules.ranks] - 1
-            hits += np.bincount(within, minlength=rules.ranks) / len(first)
+            share = np.bincount(within, minlength=rules.ranks).cumsum() / len(first)
+            total += share
+            if rules.repeats > 1:
+                shares.append(share.astype(np.float32))
         done += len(block)
     if done != matches.n_query:
         raise ValueError(f"{done} distance rows for {matches.n_query} queries")
@@ -139,11 +147,12 @@ def score(blocks: Iterable[FloatArray], matches: Matches, rules: Rules) -> Evalu
     return Evaluation(
         mAP=float(ap.mean()),
         mINP=float(inp.mean()),
-        cmc=np.minimum(np.cumsum(hits) / len(query), 1.0),
+        cmc=total / len(query),
         query=np.array(query, dtype=np.int64),
         ap=ap,
         inp=inp,
         first_hit=first_hit if rules.repeats > 1 else first_hit.astype(np.int64),
+        hits=np.stack(shares) if shares else None,
         n_query=matches.n_query,
         n_valid=len(query),
         protocol=asdict(rules),

@@ -21,7 +21,8 @@ class Reranker(Protocol):
     torch features and work on the device that the tensors are on. A new `fit` starts afresh.
 
     Attributes:
-        timings: seconds by phase of the last fit, and under "score" of the rows asked for since.
+        timings: seconds by phase of the last fit, and under "distances" those of the rows asked
+            for since.
     """
 
     timings: dict[str, float]

@@ -135,7 +135,7 @@ class KReciprocal:
         if self._space is None:
             raise ValueError("KReciprocal: call fit before distances")
         check_rows(start, stop, self._n_query)
-        with timed(self.timings, "score"):
+        with timed(self.timings, "distances"):
             out = np.empty((stop - start, self._inverted.shape[0]), dtype=np.float32)
             step = self.block or default_block(out.shape[1])
             for first in range(start, stop, step):

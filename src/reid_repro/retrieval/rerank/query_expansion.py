@@ -70,7 +70,7 @@ class AverageQueryExpansion:
         if self._space is None:
             raise ValueError(f"{type(self).__name__}: call fit before distances")
         check_rows(start, stop, self._space.n_queries)
-        with timed(self.timings, "score"):
+        with timed(self.timings, "distances"):
             rows = self._space.distance(self._space.approximate(start, stop))
             return np.asarray(rows.cpu().numpy(), dtype=np.float32)
 
