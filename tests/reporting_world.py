@@ -26,7 +26,7 @@ from reid_repro.reporting.figures import cmc_figure, ranked_lists, samples, trai
 HOSTILE = "<script>alert(\"x\")</script> & 'co' $x_1$"
 IDENTITIES, CAMERAS, SHOTS = 8, 4, 2
 LABELS = ("front_window", "rear_light", "sign", "wheel")
-RERANKERS = {"none": "Baseline", "aqe": "AQE", "k.reciprocal": f"k-reciprocal {HOSTILE}"}
+RERANKERS = {"none": "Baseline", "aqe": "AQE", "k-reciprocal": f"k-reciprocal {HOSTILE}"}
 
 
 @dataclass(frozen=True)
@@ -145,19 +145,20 @@ def _dataset(folder: Path, name: str, *, pedestrian: bool) -> None:
     notes = _joints if pedestrian else _boxes
     notes(rng, len(photographs)).to_parquet(folder / "annotations.parquet")
     counts = {"images": 32, "identities": IDENTITIES, "cameras": CAMERAS}
+    content = {"content_hash": "ab" * 32, "root": None, "source": "rendered"}
+    _json(folder / "content.json", content)
     _json(
         folder / "dataset.json",
-        {
+        content
+        | {
             "name": name,
             "title": "People" if pedestrian else HOSTILE,
             "subject": "pedestrian" if pedestrian else "vehicle",
-            "source": "rendered",
             "counts": {"train": counts, "query": counts, "gallery": counts},
             "official": {"query": {"images": 99}},
             "protocol": {
                 "same_camera": "remove", "ap": "step", "single_gallery_shot": False, "repeats": 1
             },
-            "content_hash": "ab" * 32,
             "seed": 0,
         },
     )  # fmt: skip
@@ -315,9 +316,15 @@ def _metrics_facts(
         "n_valid": len(first),
         "n_gallery": n_gallery,
         "protocol": {"same_camera": "remove"},
-        "seconds": {"distances": 0.0123, "graph": 1.25}
+        "seconds": {
+            "distances": 0.0123,
+            "graph": 1.25,
+            "scoring": 0.5,
+            "total": 1.7623,
+            "recording": 0.4,
+        }
         if reranker != "none"
-        else {"distances": 0.01},
+        else {"ranking and scoring": 0.01, "total": 0.01, "recording": 0.2},
         "peak_memory_mib": 1536.0,
         "features_hash": "cd" * 32,
         "command": "reid-repro rerank",

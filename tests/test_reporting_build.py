@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import html
 import json
-import math
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from reid_repro.config import TableConfig
 from reid_repro.errors import UserError
-from reid_repro.plan import Plan
-from reid_repro.reporting import formats
-from reid_repro.reporting.figures import samples
+from reid_repro.reporting.figures import ranked_lists, samples
 from reid_repro.reporting.pages import build
-from reid_repro.reporting.provenance import Item, command
-from reid_repro.reporting.tables import ResultTable, read_long, result_table
+from reid_repro.reporting.provenance import command, ranking_seconds
 
 from reporting_world import HOSTILE, World, make_world
 
@@ -209,16 +203,108 @@ def test_a_dataset_without_annotations_shows_one_sheet(copy: World) -> None:
     assert "Legend" not in card
 
 
-def test_only_stand_ins_are_called_not_comparable(copy: World) -> None:
-    words = "not comparable with printed values"
-    assert words in rebuilt(copy)[0]
-    config = copy.plan.config.model_copy(update={"scale": "paper"})
+def at_scale(world: World, scale: str) -> World:
+    config = world.plan.config.model_copy(update={"scale": scale})
     papers = {
-        name: paper.model_copy(update={"datasets": {"paper": ("cars", "people")}})
-        for name, paper in copy.plan.papers.items()
+        name: paper.model_copy(update={"datasets": {scale: ("cars", "people")}})
+        for name, paper in world.plan.papers.items()
     }
-    real = replace(copy, plan=replace(copy.plan, config=config, papers=papers))
-    assert words not in rebuilt(real)[0]
+    return replace(world, plan=replace(world.plan, config=config, papers=papers))
+
+
+def caution(page: str) -> str:
+    found = re.search(r'<p class="caution" role="note">(.*?)</p>', page, re.S)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", found[1])).split()) if found else ""
+
+
+@pytest.mark.parametrize(
+    ("scale", "sources", "said", "unsaid"),
+    [
+        ("demo", ("rendered", "rendered"), "drawn by this repository and a small network,", "own"),
+        ("bench", ("rendered", "rendered"), "images drawn by this repository, stand", "small"),
+        ("paper", ("rendered", "rendered"), "Paper scale. These numbers come from images d", "own"),
+        ("demo", ("csv", "market1501"), "small network and short training recipe of the", "drawn"),
+        ("bench", ("csv", "csv"), "training recipe of the bench scale on your own data", "drawn"),
+        ("demo", ("csv", "rendered"), f"benchmarks: People. Your own data: {HOSTILE}, with", "?"),
+        ("paper", ("csv", "rendered"), "Numbers on the drawn images show", "settings"),
+    ],
+)  # fmt: skip
+def test_the_caution_follows_data_and_scale(
+    copy: World, scale: str, sources: tuple[str, str], said: str, unsaid: str
+) -> None:
+    for name, source in zip(("cars", "people"), sources, strict=True):
+        set_key(copy.results / "data" / name / "dataset.json", "source", source)
+    for page in rebuilt(at_scale(copy, scale)):
+        text = caution(page)
+        assert said in text
+        assert unsaid not in text
+        assert text.endswith("not comparable with printed values.")
+
+
+def test_the_real_benchmarks_at_paper_scale_need_no_caution(copy: World) -> None:
+    for name in ("cars", "people"):
+        set_key(copy.results / "data" / name / "dataset.json", "source", "market1501")
+    assert [caution(page) for page in rebuilt(at_scale(copy, "paper"))] == ["", ""]
+
+
+def test_a_resumed_run_says_so_beside_its_time(copy: World) -> None:
+    assert "resumed" not in rebuilt(copy)[0]
+    set_key(copy.results / RUN, "resumed", 2)
+    index, paper = rebuilt(copy)
+    words = "1\N{NO-BREAK SPACE}min 15\N{NO-BREAK SPACE}s (resumed 2 times)"
+    assert index.count(words) == 2  # the table of all runs, and the run's own box
+    assert paper.count(words) == 1
+
+
+def test_energy_that_was_not_measured_is_no_number(copy: World) -> None:
+    set_key(copy.results / RUN, "energy", {"method": "none", "watt_hours": None})
+    index = rebuilt(copy)[0]
+    assert "<dt>Energy</dt><dd>not measured</dd>" in index
+    assert "energy not measured" in index
+
+
+def test_the_time_of_ranking_leaves_the_recording_out(copy: World) -> None:
+    seconds = {"graph": 5.5, "scoring": 2.0, "total": 7.5, "recording": 66.0}
+    set_key(copy.results / METRICS, "seconds", seconds)
+    page = rebuilt(copy)[1]
+    table = page[page.index('id="timing-ground-plain-cars"') :]
+    table = table[: table.index("</table>")]
+    assert "Wall time of ranking and scoring 32 queries" in table
+    assert re.findall(r'class="number">([^<]+)<', table) == [
+        "Graph", "Scoring", "Distances", "Total", "Peak memory"
+    ]  # fmt: skip
+    assert "<td>7.5\N{NO-BREAK SPACE}s</td>" in table
+    assert "1\N{NO-BREAK SPACE}min 06" not in table
+    assert ranking_seconds({"seconds": {"graph": 5.5, "scoring": 2.0, "recording": 66.0}}) == 7.5
+
+
+def test_unknown_cameras_are_called_so(copy: World) -> None:
+    data = copy.results / "data/cars"
+    images = pd.read_parquet(data / "images.parquet")
+    images.assign(camera=np.int16(-1)).to_parquet(data / "images.parquet")
+    for ranking in copy.rankings("cars"):  # a gallery of three images
+        frame = pd.read_parquet(ranking)
+        frame[frame["rank"] <= 3].to_parquet(ranking)
+    samples(data, copy.results / "figures/samples/cars.webp")
+    ranked = copy.results / "figures/ground/plain/cars/ranked.webp"
+    ranked_lists(data, copy.metrics("cars", seed=0), copy.rankings("cars"), ranked)
+    index, paper = rebuilt(copy)
+    assert "grid of 4 identities (rows), up to 6 images of each, camera unknown" in index
+    lists = paper[paper.index('id="ranked-ground-plain-cars"') :]
+    lists = lists[: lists.index("</section>")]
+    assert "The first 3 answers to queries" in lists
+    assert "the cameras being unknown, no image is left out" in lists
+    assert re.search(r"<summary>Identity \d+, camera unknown:", lists)
+    assert re.search(r'alt="Rank 1, \w+: identity \d+, camera unknown"', lists)
+    assert '<span class="note">camera unknown<br>' in lists
+    assert not re.search(r"cam(era)? -?\d", lists)
+    assert not re.search(r"cam(era)? -1", index)
+
+
+def test_the_ranked_lists_follow_the_protocol(copy: World) -> None:
+    for file in copy.metrics("cars"):
+        set_key(file, "protocol", {"same_camera": "keep"})
+    assert "images by the query's own camera stay in" in html.unescape(rebuilt(copy)[1])
 
 
 def test_commands_carry_the_overrides(world: World) -> None:
@@ -227,87 +313,3 @@ def test_commands_carry_the_overrides(world: World) -> None:
         "snakemake --cores all results/x.csv --config scale=demo 'seeds=[0, 1]' 'note=a b'"
     )
     assert command(world.plan) == "snakemake --cores all"
-
-
-def long_table(values: list[tuple[str, float, float, float]], sd: float = math.nan) -> pd.DataFrame:
-    common = {
-        "variant": "v", "variant_title": "V", "dataset": "cars", "subset": "test", "metric": "mAP",
-        "level": 0.95, "seeds": "0", "seed_sd": sd, "n_query": 9, "n_valid": 8, "scale": "demo",
-    }  # fmt: skip
-    return pd.DataFrame(
-        [
-            common | {"reranker": n, "reranker_title": n, "value": v, "low": low, "high": high}
-            for n, v, low, high in values
-        ]
-    )
-
-
-def viewed(frame: pd.DataFrame, plan: Plan) -> ResultTable:
-    config = TableConfig(title="T")
-    return result_table(frame, config, plan, name="t", item=Item((), (), ""))
-
-
-def test_bars_of_a_column_share_one_axis(world: World) -> None:
-    frame = long_table([("a", 0.60, 0.56, 0.63), ("b", 0.70, 0.66, 0.72)])
-    first, second = viewed(frame, world.plan).groups[0].rows
-    # The axis runs from 55 to 75.
-    assert first.cells[0].bar == pytest.approx((5, 25, 40))
-    assert second.cells[0].bar == pytest.approx((55, 75, 85))
-    assert (first.cells[0].best, second.cells[0].best) == (False, True)
-    assert first.cells[0].sd is None
-
-
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [
-        ([("a", 0.6, 0.5, 0.7), ("b", 0.65, 0.55, 0.75)], "+5.0 points over a; their intervals ov"),
-        ([("a", 0.6, 0.59, 0.61), ("b", 0.8, 0.79, 0.81)], "their intervals do not overlap"),
-        ([("a", 0.6, 0.5, 0.7), ("b", 0.5, 0.4, 0.6)], "a: highest mAP, 60.0"),
-        ([("a", 0.6, 0.5, 0.7)], "a: mAP, 60.0"),
-    ],
-)  # fmt: skip
-def test_the_finding_says_what_the_rows_say(
-    world: World, rows: list[tuple[str, float, float, float]], said: str
-) -> None:
-    assert said in viewed(long_table(rows), world.plan).groups[0].finding
-
-
-def test_a_value_that_is_not_there_is_a_dash(world: World) -> None:
-    frame = long_table([("a", math.nan, math.nan, math.nan), ("b", 0.5, 0.4, 0.6)])
-    first, second = viewed(frame, world.plan).groups[0].rows
-    assert (first.cells[0].value, first.cells[0].bar) == ("\N{EN DASH}", None)
-    assert second.cells[0].best
-
-
-def test_an_empty_table_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "t.csv"
-    long_table([]).to_csv(file, index=False)
-    file.write_text("variant\n")
-    with pytest.raises(UserError, match=r"t\.csv"):
-        read_long(file)
-
-
-@given(st.floats(0, 1e6))
-def test_durations_keep_their_value(seconds: float) -> None:
-    units = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
-    text = formats.duration(seconds).replace("\N{NO-BREAK SPACE}", " ").split()
-    value = sum(float(n) * units[u] for n, u in zip(text[::2], text[1::2], strict=True))
-    # Half of the last place that is shown.
-    half = {"ms": 0.0005, "s": 0.5 if "min" in text else 0.05, "min": 30.0}[text[-1]]
-    assert abs(value - seconds) <= half * 1.001
-
-
-@given(st.floats(0, 1))
-def test_percents_keep_one_decimal(share: float) -> None:
-    assert abs(float(formats.percent(share)) - 100 * share) <= 0.05 + 1e-9
-
-
-def test_formats_of_what_is_unknown() -> None:
-    dash = "\N{EN DASH}"
-    assert formats.percent(None) == formats.percent(math.nan) == dash
-    assert formats.duration(None) == formats.memory(math.inf) == formats.millions(None) == dash
-    assert formats.day("2031-05-01T12:00:00+02:00") == "2031-05-01 10:00 UTC"
-    assert formats.day("some day") == "some day"
-    assert formats.commit(None, None) == "not in a git checkout"
-    assert formats.commit("0123456789abcdef", True) == "0123456789 + uncommitted changes"
-    assert formats.plural(2, "identity", "identities") == "2 identities"

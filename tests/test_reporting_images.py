@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from reid_repro.reporting import overlays
 from reid_repro.reporting.figures import ranked_lists, samples
 from reid_repro.reporting.sprites import Grid, fit, sheet
 
-from reporting_world import CAMERAS, LABELS, World, make_world
+from reporting_world import CAMERAS, LABELS, SHOTS, World, make_world
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,77 @@ def test_samples_leave_a_place_for_a_camera_that_missed_someone(
     assert facts["rule"] == "spread evenly over the test identities"
 
 
+def altered(world: World, folder: Path, **columns: object) -> Path:
+    """A copy of the cars that came as a list of files: other columns, no annotation."""
+    shutil.copytree(world.results / "data/cars", folder)
+    (folder / "annotations.parquet").unlink()
+    for name in ("dataset.json", "content.json"):
+        (folder / name).write_text(json.dumps(read_json(folder / name) | {"source": "csv"}))
+    images = pd.read_parquet(folder / "images.parquet").assign(**columns)
+    images.to_parquet(folder / "images.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("cameras", [0, CAMERAS])
+def test_samples_of_unknown_cameras_show_several_images_of_each(
+    world: World, tmp_path: Path, cameras: int
+) -> None:
+    folder = altered(world, tmp_path / "cars", camera=np.int16(-1))
+    if not cameras:
+        # One image each of three identities: fewer than the sheet has room for.
+        splits = pd.read_parquet(folder / "splits.parquet")
+        per_identity = CAMERAS * SHOTS
+        splits.iloc[[0, per_identity, 2 * per_identity]].to_parquet(folder / "splits.parquet")
+    samples(folder, tmp_path / "sheet.webp")
+    facts = read_json(tmp_path / "sheet.json")
+    images = pd.read_parquet(folder / "images.parquet")
+    assert facts["cameras"] == [-1]
+    assert [len(line) for line in facts["images"]] == ([6] * 4 if cameras else [1] * 3)
+    for identity, line in zip(facts["identities"], facts["images"], strict=True):
+        assert len(set(line)) == len(line)
+        assert {int(images["identity"][row]) for row in line} == {identity}
+    assert facts["captions"][0].endswith("one row each, camera unknown")
+
+
+def test_samples_of_data_with_some_unknown_cameras_show_the_known_ones(
+    world: World, tmp_path: Path
+) -> None:
+    camera = pd.read_parquet(world.results / "data/cars/images.parquet")["camera"]
+    folder = altered(world, tmp_path / "cars", camera=camera.where(camera > 1, -1))
+    samples(folder, tmp_path / "sheet.webp")
+    facts = read_json(tmp_path / "sheet.json")
+    assert facts["cameras"] == list(range(2, CAMERAS))
+    assert all(camera[row] == facts["cameras"][n] for line in facts["images"]
+               for n, row in enumerate(line))  # fmt: skip
+
+
+def test_samples_show_identities_that_few_cameras_saw_rather_than_one_row(
+    world: World, tmp_path: Path
+) -> None:
+    images = pd.read_parquet(world.results / "data/cars/images.parquet")
+    folder = altered(world, tmp_path / "cars")
+    splits = pd.read_parquet(folder / "splits.parquet")
+    # Only the first identity was seen by the last camera.
+    seen = (images["camera"] < CAMERAS - 1) | (images["identity"] == 1)
+    splits[seen].to_parquet(folder / "splits.parquet")
+    samples(folder, tmp_path / "sheet.webp")
+    facts = read_json(tmp_path / "sheet.json")
+    assert [line.count(-1) for line in facts["images"]] == [0, 1, 1, 1]
+
+
+def test_groups_are_look_alikes_in_rendered_data_alone(world: World, tmp_path: Path) -> None:
+    samples(altered(world, tmp_path / "cars"), tmp_path / "sheet.webp")
+    facts = read_json(tmp_path / "sheet.json")
+    assert facts["rule"] == "spread evenly over the test identities"
+    assert facts["identities"] == [1, 3, 6, 8]
+
+
+def test_samples_of_test_images_without_identity_are_refused(world: World, tmp_path: Path) -> None:
+    folder = altered(world, tmp_path / "cars", identity=np.int32(0))
+    with pytest.raises(UserError, match="no test image with an identity to show"):
+        samples(folder, tmp_path / "sheet.webp")
+
+
 def test_boxes_lie_where_they_should() -> None:
     tile = Image.new("RGB", (100, 50), (128, 128, 128))
     box = pd.DataFrame({"label": ["sign"], "x0": [0.2], "y0": [0.4], "x1": [0.6], "y1": [0.9]})
@@ -154,7 +226,7 @@ def test_queries_are_chosen_by_rule(world: World, ranked: tuple[Path, dict[str, 
     worst = sorted(left, key=lambda query: ap["none"][query])[:4]
     assert sorted(chosen["worst"]) == sorted(worst)
     left = [query for query in left if query not in worst]
-    change = sorted(left, key=lambda q: -abs(ap["k.reciprocal"][q] - ap["none"][q]))[:4]
+    change = sorted(left, key=lambda q: -abs(ap["k-reciprocal"][q] - ap["none"][q]))[:4]
     assert sorted(chosen["change"]) == sorted(change)
     for query in facts["queries"]:
         for name, value in query["AP"].items():
@@ -210,7 +282,7 @@ def test_ranked_lists_are_reproducible(
 
 
 def test_a_missing_ranking_is_named(world: World, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no ranking file 'k\.reciprocal\.parquet'"):
+    with pytest.raises(UserError, match=r"no ranking file 'k-reciprocal\.parquet'"):
         ranked_lists(
             world.results / "data/cars",
             world.metrics("cars", seed=0),

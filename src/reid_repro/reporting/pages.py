@@ -18,7 +18,7 @@ from markupsafe import Markup
 from reid_repro import __version__
 from reid_repro.files import read_json
 from reid_repro.plan import Plan
-from reid_repro.reporting import formats, provenance, sections, theme
+from reid_repro.reporting import cards, formats, provenance, sections, theme
 from reid_repro.reporting.assets import Assets, write
 from reid_repro.reporting.provenance import Download, Item, RunView
 from reid_repro.reporting.tables import ResultTable, as_json, dataset_title, read_long, result_table
@@ -70,6 +70,7 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
     papers = [_paper(plan, name, results, assets, runs) for name in plan.config.papers]
     common = {
         "plan": plan,
+        "origins": cards.origins(results, plan.datasets),
         "scale": plan.config.scale,
         "seeds": formats.seeds(plan.config.seeds),
         "level": formats.level(plan.config.statistics.level),
@@ -81,12 +82,17 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
     }
     environment = _environment(sources)
     pages = {
-        paper.page: environment.get_template("paper.html").render(common, paper=paper, root="../")
+        paper.page: environment.get_template("paper.html").render(
+            common,
+            origins=cards.origins(results, plan.datasets_of(paper.name)),
+            paper=paper,
+            root="../",
+        )
         for paper in papers
     }
     pages["index.html"] = environment.get_template("index.html").render(
         common,
-        datasets=sections.dataset_cards(plan, results, assets),
+        datasets=cards.dataset_cards(plan, results, assets),
         not_run=_not_run(plan),
         root="",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +83,13 @@ class RunView:
         return f"{hours:.2f}\N{NO-BREAK SPACE}Wh ({energy.get('method', 'unknown method')})"
 
     @property
+    def wall(self) -> str:
+        """The wall time of the training, and how often it was taken up again after a kill."""
+        duration = formats.duration(self.facts["wall_seconds"])
+        resumed = int(self.facts.get("resumed") or 0)
+        return f"{duration} (resumed {formats.plural(resumed, 'time')})" if resumed else duration
+
+    @property
     def settings(self) -> list[tuple[str, str]]:
         """The resolved model and training settings, flat and in order."""
         return [
@@ -105,7 +111,7 @@ class Summary:
     started: str
     ended: str
     wall: float  # seconds of training
-    ranking: float  # seconds of ranking
+    ranking: float  # seconds of ranking and scoring
     peak_memory: float
     energy: str
     precision: tuple[str, ...]
@@ -117,6 +123,14 @@ def source(results: Path, path: Path) -> Source:
     return Source(shown(results, path), sha256(path)[:12])
 
 
+def sources(results: Path, files: Sequence[Path]) -> tuple[Source, ...]:
+    """Several of them; UserError names the first that is missing."""
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"{file}: no such file; `snakemake --cores all {file}` makes it")
+    return tuple(source(results, file) for file in files)
+
+
 def shown(results: Path, path: Path) -> str:
     """The path as the Snakefile names it."""
     return f"results/{path.relative_to(results).as_posix()}"
@@ -124,11 +138,7 @@ def shown(results: Path, path: Path) -> str:
 
 def command(plan: Plan, target: str = "") -> str:
     """The shell command that makes `target` (everything, if empty) under this plan."""
-    words = ["snakemake", "--cores", "all", *([target] if target else [])]
-    if plan.overrides:
-        words.append("--config")
-        words += [f"{key}={_plain(value)}" for key, value in plan.overrides.items()]
-    return shlex.join(words)
+    return plan.command(target)
 
 
 def _plain(value: Any) -> str:
@@ -167,9 +177,14 @@ def _read_run(results: Path, run: Run) -> RunView:
 
 
 def ranking_seconds(metrics: Mapping[str, Any]) -> float:
-    """The time of one ranking: what its file calls the total, else the sum of the phases."""
+    """The time of ranking and scoring: what the file calls the total, else the sum of the phases.
+
+    Recording the ranked lists for the report is no part of it.
+    """
     seconds = metrics["seconds"]
-    return float(seconds.get("total", sum(seconds.values())))
+    if "total" in seconds:
+        return float(seconds["total"])
+    return float(sum(value for phase, value in seconds.items() if phase != "recording"))
 
 
 def summary(plan: Plan, runs: Sequence[RunView], metrics: Sequence[Mapping[str, Any]]) -> Summary:

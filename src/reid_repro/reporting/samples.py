@@ -1,5 +1,7 @@
 """Sample images of a dataset: identities x cameras, plain and with boxes or joints.
 
+Where no camera is known, a row holds several images of its identity instead.
+
 The sheet holds the plain grid above and, where the dataset is annotated, the same grid with its
 annotation below: a page shows either half of one file.
 """
@@ -13,10 +15,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from reid_repro.datasets.base import UNKNOWN_CAMERA
 from reid_repro.datasets.images import ImageStore
 from reid_repro.errors import UserError
 from reid_repro.files import read_json, read_parquet, write_json
-from reid_repro.reporting import overlays
+from reid_repro.reporting import formats, overlays
 from reid_repro.reporting.sprites import Grid, fit, sheet, write_webp
 
 IDENTITIES, CAMERAS = 4, 6
@@ -27,22 +30,28 @@ def samples(dataset: Path, out: Path) -> None:
     """Draw `out` (.webp) and describe it in `out.with_suffix(".json")`.
 
     `dataset` is a folder `results/data/{dataset}`. The JSON holds the size of the sheet and of a
-    tile, the grid of image rows, the rule by which they were chosen, alternative texts, and the
-    legend of the annotation (`annotation` is null without one).
+    tile, the grid of image rows (-1 where there is none), its cameras ([-1] where they are
+    unknown), the rule by which identities were chosen, captions, and the legend of the annotation
+    (`annotation` is null without one). UserError where no test image has an identity.
     """
     facts = read_json(dataset / "dataset.json")
     store = ImageStore.open(dataset)
     tested = _test_images(dataset, store.images)
-    identities, rule = _choose_identities(tested)
-    cameras = sorted(tested["camera"].unique())[:CAMERAS]
-    rows = _rows(tested, identities, cameras)
+    identities, rule = _choose_identities(tested, rendered=facts["source"] == "rendered")
+    cameras = sorted(tested["camera"].unique())
+    rows = _rows(tested, identities)
     width, height = TILE.get(facts["subject"], TILE["pedestrian"])
-    grid = Grid(width, height, columns=len(cameras))
+    grid = Grid(width, height, columns=len(rows[0]))
     plain = [_tile(store, row, grid) for line in rows for row in line]
     annotation, annotated, legend = _annotate(dataset, rows, plain)
     write_webp(sheet(plain + annotated, grid), out)
     sheet_width, sheet_height = grid.size(len(plain) + len(annotated))
-    subject = facts["subject"]
+    subjects = formats.plural(len(identities), facts["subject"])
+    seen = (
+        "camera unknown"
+        if cameras == [UNKNOWN_CAMERA]
+        else f"as {formats.plural(len(cameras), 'camera')} saw them"
+    )
     write_json(
         out.with_suffix(".json"),
         {
@@ -57,9 +66,8 @@ def samples(dataset: Path, out: Path) -> None:
             "identities": [int(identity) for identity in identities],
             "images": rows,
             "captions": [
-                f"{len(identities)} {subject}s of {facts['title']}, one row each, as "
-                f"{len(cameras)} cameras saw them",
-                f"The same {subject}s with their {annotation or 'annotation'}",
+                f"{subjects} of {facts['title'] or facts['name']}, one row each, {seen}",
+                f"The same images with their {annotation or 'annotation'}",
             ][: 2 if annotation else 1],
             "legend": legend,
         },
@@ -67,21 +75,33 @@ def samples(dataset: Path, out: Path) -> None:
 
 
 def _test_images(dataset: Path, images: pd.DataFrame) -> pd.DataFrame:
-    """The test images of real identities and known cameras; `row` is the row in images.parquet."""
+    """The test images that the sheet chooses from; `row` is the row in images.parquet.
+
+    `place` is the column of the sheet: the place of the camera, or, where no camera is known, the
+    number of the image among those of its identity.
+    """
     splits = read_parquet(dataset / "splits.parquet")
     numbers = np.sort(splits.loc[splits["role"] != "train", "image"].unique())
     tested = images.iloc[numbers].assign(row=numbers)
-    tested = tested[(tested["identity"] > 0) & (tested["camera"] >= 0)]
+    tested = tested[tested["identity"] > 0]
     if tested.empty:
-        raise UserError(f"{dataset}: no test image with an identity and a camera to show")
-    return tested
+        raise UserError(f"{dataset}: no test image with an identity to show")
+    known = tested[tested["camera"] != UNKNOWN_CAMERA]
+    if known.empty:
+        tested = tested.assign(place=tested.groupby("identity").cumcount())
+    else:
+        tested = known.assign(place=known["camera"].rank(method="dense").astype(int) - 1)
+    return tested[tested["place"] < CAMERAS]
 
 
-def _choose_identities(tested: pd.DataFrame) -> tuple[list[int], str]:
-    """Identities seen by the most cameras: two pairs of look-alikes where groups are known."""
-    cameras = tested.groupby("identity")["camera"].nunique()
-    best = cameras[cameras == cameras.max()].index.sort_values()
-    if "group" in tested:
+def _choose_identities(tested: pd.DataFrame, *, rendered: bool) -> tuple[list[int], str]:
+    """Identities that fill the most columns: two pairs of look-alikes where the data is rendered.
+
+    Other data may have a column `group` too, of whatever meaning.
+    """
+    places = tested.groupby("identity")["place"].nunique()
+    best = places[places >= places.nlargest(IDENTITIES).min()].index.sort_values()
+    if rendered and "group" in tested:
         group = tested.drop_duplicates("identity").set_index("identity")["group"][best]
         sizes = group.value_counts()
         pairs = [name for name in group.unique() if sizes[name] >= 2]
@@ -89,15 +109,17 @@ def _choose_identities(tested: pd.DataFrame) -> tuple[list[int], str]:
             chosen = [pairs[0], pairs[len(pairs) // 2]]
             found = [int(i) for name in chosen for i in group.index[group == name][:2]]
             return found, "two pairs of look-alikes: rows 1 and 2, rows 3 and 4"
-    places = np.linspace(0, len(best) - 1, min(IDENTITIES, len(best))).round().astype(int)
-    return [int(best[place]) for place in places], "spread evenly over the test identities"
+    spread = np.linspace(0, len(best) - 1, min(IDENTITIES, len(best))).round().astype(int)
+    return [int(best[number]) for number in spread], "spread evenly over the test identities"
 
 
-def _rows(tested: pd.DataFrame, identities: list[int], cameras: list[int]) -> list[list[int]]:
-    """The first image of each identity by each camera, -1 where there is none."""
-    first = tested.groupby(["identity", "camera"])["row"].min()
+def _rows(tested: pd.DataFrame, identities: list[int]) -> list[list[int]]:
+    """The first image of each identity in each column that any has; -1 where there is none."""
+    first = tested.groupby(["identity", "place"])["row"].min()
+    columns = int(tested["place"].max()) + 1
     return [
-        [int(first.get((identity, camera), -1)) for camera in cameras] for identity in identities
+        [int(first.get((identity, place), -1)) for place in range(columns)]
+        for identity in identities
     ]
 
 

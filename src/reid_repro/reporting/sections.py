@@ -1,4 +1,4 @@
-"""The parts of a paper's page: curves, ranked lists, run times; and the dataset cards."""
+"""The parts of a paper's page: curves, ranked lists, run times."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ from reid_repro.ledger.tables import metrics_file, per_query_file
 from reid_repro.plan import Plan, Run
 from reid_repro.reporting import formats, provenance, svg
 from reid_repro.reporting.assets import Assets
-from reid_repro.reporting.provenance import Download, Item, command, shown, source
+from reid_repro.reporting.provenance import Download, Item, command, shown
 from reid_repro.reporting.tables import dataset_title
+
+# Keys of `seconds` that are no column of their own: the total has one already, as has what
+# cannot be told apart within it; the recording of ranked lists is no part of a method's cost.
+NO_PHASES = {"total", "ranking and scoring", "recording"}
 
 
 @dataclass(frozen=True)
@@ -77,18 +81,6 @@ class Experiment:
     timing: Timing
 
 
-@dataclass(frozen=True)
-class DatasetCard:
-    """A dataset: samples, counts, protocol."""
-
-    name: str
-    title: str
-    facts: dict[str, Any]
-    samples: dict[str, Any]
-    sheet: str
-    item: Item
-
-
 def experiments(plan: Plan, paper: str, results: Path, assets: Assets) -> list[Experiment]:
     """Every (dataset, variant) of a paper."""
     settings = plan.papers[paper]
@@ -138,7 +130,8 @@ def _experiment(
         caption=f"One point an epoch, measured on the training batches. {scope}.",
         sources=[results / "models" / str(run) / "history.csv" for run in runs],
     )
-    ranked = _ranked(plan, results, assets, figures, name=name, title=title, scope=scope)
+    rule = facts["protocol"]["same_camera"]
+    ranked = _ranked(plan, results, assets, figures, rule, name=name, title=title, scope=scope)
     timing = _timing(plan, results, files, name=name, title=title, scope=scope)
     return Experiment(name, title, variant, (cmc, training), ranked, timing)
 
@@ -183,18 +176,11 @@ def _vector(
         caption=caption,
         panels=tuple(Markup(panel) for panel in panels),
         item=Item(
-            sources=_sources(results, sources),
+            sources=provenance.sources(results, sources),
             downloads=(Download("SVG", assets.copy(file, name)),),
             command=command(plan, shown(results, file)),
         ),
     )
-
-
-def _sources(results: Path, files: Sequence[Path]) -> tuple[Any, ...]:
-    for file in files:
-        if not file.is_file():
-            raise UserError(f"{file}: no such file; `snakemake --cores all {file}` makes it")
-    return tuple(source(results, file) for file in files)
 
 
 def _ranked(
@@ -202,6 +188,7 @@ def _ranked(
     results: Path,
     assets: Assets,
     figures: Path,
+    same_camera: str,
     *,
     name: str,
     title: str,
@@ -214,14 +201,14 @@ def _ranked(
         id=f"ranked-{name}",
         title=f"Ranked lists: {title}",
         caption=(
-            f"The first {_depth(facts)} answers to queries chosen by rule; images of the query's "
-            f"own identity by its own camera are left out. {_first_seed(scope)}; "
+            f"The first {formats.plural(_depth(facts), 'answer')} to queries chosen by rule; "
+            f"{_left_out(facts, same_camera)}. {_first_seed(scope)}; "
             "single queries have no interval."
         ),
         sprite=assets.copy(sprite, f"{folder}/ranked.webp"),
         facts=facts,
         item=Item(
-            sources=_sources(results, [sprite, described]),
+            sources=provenance.sources(results, [sprite, described]),
             downloads=(Download("JSON", assets.copy(described, f"{folder}/ranked.json")),),
             command=command(plan, shown(results, sprite)),
         ),
@@ -231,6 +218,17 @@ def _ranked(
 def _depth(facts: dict[str, Any]) -> int:
     lengths = [len(row) for query in facts["queries"] for row in query["rows"].values()]
     return max(lengths, default=0)
+
+
+def _left_out(facts: dict[str, Any], same_camera: str) -> str:
+    """What the protocol keeps out of the lists; it cannot do so where the camera is unknown."""
+    if same_camera != "remove":
+        return "images by the query's own camera stay in"
+    known = [query["camera"] >= 0 for query in facts["queries"]]
+    if known and not any(known):
+        return "the cameras being unknown, no image is left out for its camera"
+    words = "images of the query's own identity by its own camera are left out"
+    return words if all(known) else f"{words} where the camera is known"
 
 
 def _first_seed(scope: str) -> str:
@@ -244,7 +242,7 @@ def _timing(
 ) -> Timing:
     facts = [read_json(file) for file in files]
     named = dict.fromkeys(phase for fact in facts for phase in fact["seconds"])
-    phases = tuple(phase for phase in named if phase != "total")
+    phases = tuple(phase for phase in named if phase not in NO_PHASES)
     several = len({fact["seed"] for fact in facts}) > 1
     rows = tuple(
         (
@@ -259,35 +257,12 @@ def _timing(
         id=f"timing-{name}",
         title=f"Time to rank: {title}",
         caption=(
-            f"Wall time of ranking {formats.count(facts[0]['n_query'])} queries in a gallery of "
-            f"{formats.count(facts[0]['n_gallery'])}, measured once. {scope}. One measurement has "
-            "no interval: compare orders of size, not percents."
+            f"Wall time of ranking and scoring {formats.count(facts[0]['n_query'])} queries in a "
+            f"gallery of {formats.count(facts[0]['n_gallery'])}, without recording the ranked "
+            f"lists, measured once. {scope}. One measurement has no interval: compare orders of size, "
+            "not percents."
         ),
         phases=tuple(phase.replace("_", " ") for phase in phases),
         rows=rows,
-        item=Item(_sources(results, files), (), command(plan, shown(results, files[0]))),
-    )
-
-
-def dataset_cards(plan: Plan, results: Path, assets: Assets) -> list[DatasetCard]:
-    """A card for every dataset that the plan uses."""
-    return [_dataset_card(plan, name, results, assets) for name in plan.datasets]
-
-
-def _dataset_card(plan: Plan, name: str, results: Path, assets: Assets) -> DatasetCard:
-    described = results / "data" / name / "dataset.json"
-    sheet = results / "figures" / "samples" / f"{name}.webp"
-    facts = read_json(described)
-    images = read_json(sheet.with_suffix(".json"))
-    return DatasetCard(
-        name=name,
-        title=facts.get("title") or name,
-        facts=facts,
-        samples=images,
-        sheet=assets.copy(sheet, f"figures/samples/{name}.webp"),
-        item=Item(
-            sources=_sources(results, [described, sheet.with_suffix(".json")]),
-            downloads=(Download("JSON", assets.copy(described, f"data/{name}.json")),),
-            command=command(plan, shown(results, sheet)),
-        ),
+        item=Item(provenance.sources(results, files), (), command(plan, shown(results, files[0]))),
     )
