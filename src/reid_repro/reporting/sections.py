@@ -259,8 +259,8 @@ def _timing(
         caption=(
             f"Wall time of ranking and scoring {formats.count(facts[0]['n_query'])} queries in a "
             f"gallery of {formats.count(facts[0]['n_gallery'])}, without recording the ranked "
-            f"lists, measured once. {scope}. One measurement has no interval: compare orders of size, "
-            "not percents."
+            f"lists, measured once. {scope}. One measurement has no interval: compare orders of "
+            "size, not percents."
         ),
         phases=tuple(phase.replace("_", " ") for phase in phases),
         rows=rows,
