@@ -18,10 +18,6 @@ wildcard_constraints:
     table=r"[^/]+",
 
 
-onstart:
-    remember_owner(workflow.exec_mode)
-
-
 # Names to ask for: `snakemake --cores all data`, `models`, ... The default is everything.
 localrules:
     all,
@@ -32,8 +28,16 @@ localrules:
     tables,
 
 
+# Everything by name: where an input of the pages cannot be made, Snakemake would otherwise take
+# the pages of an earlier run for given, and say that nothing is to be done.
 rule all:
     input:
+        all_data(),
+        all_models(),
+        all_features(),
+        all_metrics(),
+        all_tables(),
+        all_figures(),
         all_pages(),
 
 

@@ -7,7 +7,7 @@ from glob import glob
 from snakemake.exceptions import WorkflowError
 
 from reid_repro.errors import UserError
-from reid_repro.locks import release_stale_locks, remember_owner
+from reid_repro.locks import enter
 from reid_repro.plan import Run, load
 
 # Jobs find the programs of this very environment, activated or not.
@@ -15,7 +15,7 @@ os.environ.update(
     PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()])
 )
 
-release_stale_locks(workflow.exec_mode)
+enter(workflow.exec_mode)
 
 try:
     PLAN = load(config)
@@ -27,6 +27,10 @@ except UserError as error:
 os.environ.update(REID_REPRO_CONFIG=json.dumps(config))
 
 
+# What decides the weights of a training (reid_repro.training.checkpoint names the same).
+TRAINING = ["models/**/*.py", "training/*.py", "datasets/images.py", "devices.py"]
+
+
 def code(*patterns):
     """Source files of the package: an edit reruns what depends on it, and nothing else."""
     found = []
@@ -35,9 +39,17 @@ def code(*patterns):
     return found
 
 
-def settings_of_dataset(wildcards):
-    """What a dataset's files depend on."""
-    return PLAN.dataset(wildcards.dataset).model_dump_json()
+FACTS = {"title", "homepage", "licence", "protocol", "official"}
+
+
+def settings_of_content(wildcards):
+    """What a dataset's images and splits depend on."""
+    return PLAN.dataset(wildcards.dataset).model_dump_json(exclude=FACTS)
+
+
+def settings_of_facts(wildcards):
+    """What is said of a dataset beside its content, and how it is scored."""
+    return PLAN.dataset(wildcards.dataset).model_dump_json(include=FACTS)
 
 
 def settings_of_run(wildcards):
@@ -78,16 +90,24 @@ def data_of_run(wildcards):
 
 
 def data_files(dataset):
-    """The contract's files of one dataset."""
-    names = ["images.parquet", "splits.parquet", "dataset.json"]
+    """What one dataset holds; its facts (dataset.json) lie beside."""
+    names = ["images.parquet", "splits.parquet", "content.json"]
     if PLAN.is_rendered(dataset):
         names += ["pixels.arrow", "annotations.parquet"]
     return [f"results/data/{dataset}/{name}" for name in names]
 
 
 def data_of_dataset(wildcards):
-    """The same by the wildcard `dataset`."""
-    return data_files(wildcards.dataset)
+    """The files that the pictures of one dataset show."""
+    return [
+        *data_files(wildcards.dataset),
+        f"results/data/{wildcards.dataset}/dataset.json",
+    ]
+
+
+def facts_of_run(wildcards):
+    """The facts of a run's dataset: the protocol is among them."""
+    return f"results/data/{Run.parse(wildcards.run).dataset}/dataset.json"
 
 
 def runs_of(wildcards):
@@ -134,7 +154,8 @@ def histories_of_variant(wildcards):
 
 
 def all_data():
-    return [file for dataset in PLAN.datasets for file in data_files(dataset)]
+    facts = [f"results/data/{dataset}/dataset.json" for dataset in PLAN.datasets]
+    return [file for dataset in PLAN.datasets for file in data_files(dataset)] + facts
 
 
 def all_models():

@@ -5,6 +5,7 @@ rule extract_features:
         "results/models/{run}/weights.safetensors",
         "results/models/{run}/run.json",
         code=code(
+            "datasets/images.py",
             "models/**/*.py",
             "training/features.py",
             "training/data.py",

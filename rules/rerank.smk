@@ -3,7 +3,7 @@ rule score:
     input:
         "results/features/{run}/{subset}.npy",
         "results/features/{run}/{subset}.parquet",
-        lambda wildcards: f"results/data/{Run.parse(wildcards.run).dataset}/dataset.json",
+        facts_of_run,
         code=code("retrieval/**/*.py", "phases/metrics.py", "phases/rankings.py"),
     output:
         "results/metrics/{run}/{subset}/{reranker}.json",

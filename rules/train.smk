@@ -3,7 +3,7 @@
 rule train:
     input:
         data_of_run,
-        code=code("models/**/*.py", "training/*.py", "phases/models.py"),
+        code=code(*TRAINING, "phases/models.py"),
     output:
         "results/models/{run}/weights.safetensors",
         "results/models/{run}/history.csv",

@@ -36,6 +36,7 @@ def rendered(subject: str = "vehicle", **changes: object) -> RenderedDataset:
 def test_a_rendered_set_keeps_the_contract(tmp_path: Path, subject: str) -> None:
     dataset = datasets.index("drawn", rendered(subject), tmp_path)
     datasets.write(dataset, tmp_path)
+    datasets.describe(rendered(subject, title="Drawn"), tmp_path)
     images = pd.read_parquet(tmp_path / "images.parquet")
     splits = pd.read_parquet(tmp_path / "splits.parquet")
     assert list(images.columns[:5]) == ["image", "identity", "camera", "width", "height"]
@@ -52,6 +53,8 @@ def test_a_rendered_set_keeps_the_contract(tmp_path: Path, subject: str) -> None
     assert not queries.duplicated(["identity", "camera"]).any()
     facts = read_json(tmp_path / "dataset.json")
     assert facts["counts"]["query"] == {"images": 8, "identities": 4, "cameras": 2}
+    assert facts["title"] == "Drawn"
+    assert facts["protocol"]["same_camera"] == "remove"
     store = ImageStore.open(tmp_path)
     assert store[len(store) - 1].shape == (64, 64, 3)
     notes = pd.read_parquet(tmp_path / "annotations.parquet")
@@ -169,6 +172,43 @@ def test_numbers_in_a_csv_stay_as_they_are(tmp_path: Path) -> None:
     dataset = datasets.index("mine", csv_config(tmp_path, write_list(tmp_path, rows)), tmp_path)
     assert dataset.images["identity"].tolist() == [17, 4, 4, -1]
     assert dataset.images["camera"].tolist() == [3, 3, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["1", "01", "001"], [1, 2, 3]),  # names that look like numbers stay apart
+        (["99999999999999", "5", "5"], [1, 2, 2]),  # too large for the table: a name
+        (["5", "7", "5"], [5, 7, 5]),
+    ],
+)
+def test_identities_are_numbers_only_if_all_are_plain(
+    tmp_path: Path, values: list[str], expected: list[int]
+) -> None:
+    roles = ("train", "query", "gallery")
+    rows = [
+        f"{n}.jpg,{value},1,{role}"
+        for n, (value, role) in enumerate(zip(values, roles, strict=True))
+    ]
+    dataset = datasets.index("mine", csv_config(tmp_path, write_list(tmp_path, rows)), tmp_path)
+    assert dataset.images["identity"].tolist() == expected
+
+
+def test_columns_of_ones_own_never_replace_the_tables(tmp_path: Path) -> None:
+    rows = [f"{row},other.jpg,9,7,red" for row in ROWS]
+    header = "path,identity,camera,role,image,width,identity_name,colour"
+    file = write_list(tmp_path, rows, header)
+    images = datasets.index("mine", csv_config(tmp_path, file), tmp_path).images
+    assert images["image"].tolist() == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    assert images["width"].tolist() == [24] * 4
+    assert images["identity_name"].tolist() == ["anna", "ben", "ben", "0"]
+    assert images["colour"].tolist() == ["red"] * 4
+
+
+def test_fields_beyond_the_header_are_refused(tmp_path: Path) -> None:
+    file = write_list(tmp_path, [f"{row},left" for row in ROWS])
+    with pytest.raises(UserError, match=r"list\.csv: a line has more fields"):
+        datasets.index("mine", csv_config(tmp_path, file), tmp_path)
 
 
 @pytest.mark.parametrize(

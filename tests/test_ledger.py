@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
@@ -169,32 +170,81 @@ def dead_owner() -> dict[str, object]:
     return note
 
 
-def test_the_lock_of_a_dead_owner_is_given_back(tmp_path: Path) -> None:
+def living_owner() -> dict[str, object]:
+    """The test runner's parent stands for another Snakemake at work."""
+    parent = psutil.Process(os.getppid())
+    return {"host": platform.node(), "pid": parent.pid, "created": parent.create_time()}
+
+
+def test_the_locks_of_dead_owners_are_given_back(tmp_path: Path) -> None:
     lock = locked(tmp_path)
-    write_json(tmp_path / "owner.json", dead_owner())
-    assert locks.release_stale_locks(Mode.REMOTE, tmp_path) == []
-    assert locks.release_stale_locks(Mode.DEFAULT, tmp_path) == [lock]
+    write_json(tmp_path / "owners" / "1.json", dead_owner())
+    assert locks.enter(Mode.REMOTE, tmp_path) == []
+    assert locks.enter(Mode.DEFAULT, tmp_path) == [lock]
     assert not lock.exists()
+    notes = list((tmp_path / "owners").iterdir())
+    assert [read_json(note)["pid"] for note in notes] == [os.getpid()]
 
 
-def test_a_live_foreign_or_unknown_owner_keeps_its_lock(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        living_owner,
+        lambda: dead_owner() | {"host": "elsewhere"},
+        lambda: {"host": platform.node()},  # a note that says too little
+    ],
+)
+def test_one_owner_that_may_live_keeps_every_lock(
+    tmp_path: Path, other: Callable[[], dict[str, object]]
+) -> None:
     lock = locked(tmp_path)
-    assert locks.release_stale_locks(Mode.DEFAULT, tmp_path) == []
-    locks.remember_owner(Mode.DEFAULT, tmp_path)
-    assert read_json(tmp_path / "owner.json")["pid"] == os.getpid()
-    assert locks.release_stale_locks(Mode.DEFAULT, tmp_path) == []
-    write_json(tmp_path / "owner.json", dead_owner() | {"host": "elsewhere"})
-    assert locks.release_stale_locks(Mode.DEFAULT, tmp_path) == []
-    (tmp_path / "owner.json").write_text("{")
-    assert locks.release_stale_locks(Mode.DEFAULT, tmp_path) == []
+    write_json(tmp_path / "owners" / "1.json", dead_owner())
+    write_json(tmp_path / "owners" / "2.json", other())
+    assert locks.enter(Mode.DEFAULT, tmp_path) == []
+    assert lock.exists()
+    assert (tmp_path / "owners" / "2.json").exists()
+    assert not (tmp_path / "owners" / "1.json").exists()
+
+
+def test_locks_that_nobody_noted_are_left_alone(tmp_path: Path) -> None:
+    lock = locked(tmp_path)
+    assert locks.enter(Mode.DEFAULT, tmp_path) == []
     assert lock.exists()
 
 
 def test_a_number_used_again_by_another_process_is_not_the_owner(tmp_path: Path) -> None:
     lock = locked(tmp_path)
-    note = {"host": platform.node(), "pid": os.getpid(), "created": 1.0}
-    write_json(tmp_path / "owner.json", note)
-    assert locks.release_stale_locks(Mode.DEFAULT, tmp_path) == [lock]
+    note = living_owner() | {"created": 1.0}
+    write_json(tmp_path / "owners" / "1.json", note)
+    assert locks.enter(Mode.DEFAULT, tmp_path) == [lock]
+
+
+def test_two_processes_never_do_the_same_job_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from reid_repro.locks import alone\n"
+        "with alone('job', Path(sys.argv[1])):\n"
+        "    print('in', flush=True); input()\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as first:
+        assert first.stdout.readline() == "in\n"
+        with subprocess.Popen(command, text=True, **pipes) as second:
+            assert second.stderr.readline().startswith("waiting for another process")
+            first.kill()  # the lock goes with its process, however that ends
+            assert second.stdout.readline() == "in\n"
+            second.communicate("\n")
+            assert second.returncode == 0
+
+
+def test_what_a_killed_writer_left_is_swept_up(tmp_path: Path) -> None:
+    dead, living = dead_owner()["pid"], os.getppid()
+    left = tmp_path / f".a.{dead}.part.json"
+    busy = tmp_path / f".a.{living}.part.json"
+    for file in (left, busy):
+        file.write_text("half")
+    write_json(tmp_path / "a.json", {})
+    assert sorted(tmp_path.iterdir()) == sorted([busy, tmp_path / "a.json"])
 
 
 def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:

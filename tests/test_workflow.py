@@ -111,12 +111,31 @@ def test_one_parameter_reruns_only_what_depends_on_it(made: Workspace) -> None:
         made.run("dvc", "repro")
         assert NOTHING in made.snakemake("-n")
         assert "up to date" in made.run("dvc", "status").stdout
-        difference = made.run("dvc", "metrics", "diff").stdout
-        assert "aqe" in difference or "No changes" in difference
+        old = json.loads(made.git("show", "HEAD:results/tables/summary.json"))
+        new = json.loads((made.folder / "results/tables/summary.json").read_text())
+        listed = made.run("dvc", "metrics", "diff", "--json").stdout
+        differences = json.loads(listed).get("diff", {}) if listed.strip() else {}
+        assert bool(differences) == (old != new)
     finally:
         made.git("checkout", "-q", "--", "workflow")
         made.run("dvc", "repro")
         made.commit("back")
+
+
+def test_a_protocol_scores_anew_and_trains_nothing(made: Workspace) -> None:
+    protocol = '{"rendered-vehicles": {"protocol": {"ap": "trapezoid"}}}'
+    planned = jobs(made.snakemake("-n", "--config", f"datasets={protocol}"))
+    assert planned["describe_dataset"] == 1
+    assert planned["score"] == 3
+    assert not planned.keys() & {"render_dataset", "train", "extract_features"}
+
+
+def test_a_wrong_input_never_passes_for_the_old_report(made: Workspace) -> None:
+    own = {"mine": {"source": "csv", "root": "nowhere", "list": "nowhere/list.csv"}}
+    options = ("--config", f"datasets={json.dumps(own)}", "evaluate_on=[mine]")
+    output = made.snakemake("-n", *options, check=False)
+    assert NOTHING not in output
+    assert "nowhere/list.csv" in output
 
 
 def test_dvc_shows_the_metrics(made: Workspace) -> None:
@@ -192,17 +211,26 @@ def test_a_killed_job_is_taken_up_again(tmp_path: Path) -> None:
     assert not list(space.folder.glob(CHECKPOINTS))
 
 
-def test_a_killed_workflow_needs_no_unlocking(tmp_path: Path) -> None:
-    """SIGKILL to Snakemake and everything below it, as a power cut does."""
+@pytest.mark.parametrize("whole_tree", [True, False])
+def test_a_killed_workflow_needs_no_unlocking(tmp_path: Path, whole_tree: bool) -> None:
+    """SIGKILL to Snakemake and everything below it, as a power cut does, or to itself alone.
+
+    Then its job lives on; the next call must wait for it instead of writing beside it.
+    """
     space = killable(tmp_path)
     process = start(space, TARGET)
     wait_for(space.folder, CHECKPOINTS, process)
-    os.killpg(process.pid, signal.SIGKILL)
+    if whole_tree:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
     process.wait()
     assert list((space.folder / ".snakemake" / "locks").glob("*.lock"))
     space.snakemake(TARGET)
     facts = json.loads((space.folder / TARGET).read_text())
-    assert facts["resumed"] == 1
+    assert facts["resumed"] == int(whole_tree)
+    log = space.folder / "logs/models/baseline/bnneck/rendered-pedestrians/seed0.log"
+    assert ("waiting for another process" in log.read_text()) == (not whole_tree)
     assert len((space.folder / TARGET).with_name("history.csv").read_text().splitlines()) == 61
 
 
@@ -249,6 +277,35 @@ def test_bad_data_of_ones_own_give_one_clear_line(
     assert lines[0].startswith(expected)
     assert "Traceback" not in output
     assert lines[0] in (made.folder / "logs/data/mine.log").read_text()
+
+
+def test_a_list_without_cameras_reaches_the_report(tmp_path: Path) -> None:
+    """One's own images, several seeds, no camera, no annotation: every page is still made."""
+    space = Workspace.copied(tmp_path / "own")
+    rows = []
+    for person in range(8):
+        for number, role in enumerate(("train", "train") if person < 4 else ("query", "gallery")):
+            name = f"{person}_{number}.jpg"
+            write_image(tmp_path / "images" / name, seed=person)
+            rows.append(f"{name},person {person},,{role}")
+    (tmp_path / "list.csv").write_text("\n".join(["path,identity,camera,role", *rows]) + "\n")
+    own = {"source": "csv", "root": str(tmp_path / "images"), "list": str(tmp_path / "list.csv")}
+    (space.folder / "mine.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "datasets": {"mine": own | {"title": "My images"}},
+                "evaluate_on": ["mine"],
+                "seeds": [0, 1],
+                "training": {"epochs": 1, "images_per_identity": 2},
+            }
+        )
+    )
+    space.snakemake("--configfile", "mine.yaml")
+    page = (space.folder / "report/index.html").read_text()
+    assert "My images" in page
+    assert "seeds 0" in page
+    assert "images drawn by this repository" not in page
+    assert NOTHING in space.snakemake("--configfile", "mine.yaml")
 
 
 def test_a_folder_in_market_layout_goes_all_the_way(made: Workspace, market: Path) -> None:

@@ -5,6 +5,7 @@ Imports of torch and its kind stay inside the commands, so that `--help` and the
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import yaml
 
 from reid_repro import plan as planning
 from reid_repro.errors import UserError
+from reid_repro.locks import alone
 from reid_repro.plan import Plan
 
 app = typer.Typer(
@@ -51,14 +53,25 @@ def data(
     log: Log = None,
 ) -> None:
     """Index a dataset, or draw a rendered one, into results/data."""
+    with _job(log, "data", dataset, results.resolve()):
+        from reid_repro.phases import data as phase
+
+        workers = threads or os.cpu_count() or 1
+        indexed = phase.run(_plan(config), dataset, results, workers=workers)
+        for role, counts in indexed.counts().items():
+            print(f"{dataset}: {role}: " + ", ".join(f"{n:,} {what}" for what, n in counts.items()))
+
+
+@app.command()
+def describe(
+    dataset: str, config: Overrides = "{}", results: Results = DEFAULT_RESULTS, log: Log = None
+) -> None:
+    """Write a dataset's facts: title, licence, protocol, counts beside the official ones."""
     with _logged(log):
         from reid_repro.phases import data as phase
 
-        indexed = phase.run(_plan(config), dataset, results, workers=threads)
-        for line in indexed.check():
+        for line in phase.describe(_plan(config), dataset, results):
             print(f"note: {line}", file=sys.stderr)
-        for role, counts in indexed.counts().items():
-            print(f"{dataset}: {role}: " + ", ".join(f"{n:,} {what}" for what, n in counts.items()))
 
 
 @app.command()
@@ -70,7 +83,7 @@ def train(
     log: Log = None,
 ) -> None:
     """Train PAPER/VARIANT/DATASET/seedN; a killed training goes on where it was."""
-    with _logged(log):
+    with _job(log, "train", run, results.resolve()):
         from reid_repro.phases import models as phase
 
         phase.run(_plan(config), run, results, threads=threads)
@@ -86,7 +99,7 @@ def features(
     log: Log = None,
 ) -> None:
     """Extract the descriptors of a subset's queries and gallery."""
-    with _logged(log):
+    with _job(log, "features", run, subset, results.resolve()):
         from reid_repro.phases import features as phase
 
         phase.run(_plan(config), run, subset, results, threads=threads)
@@ -103,7 +116,7 @@ def metrics(
     log: Log = None,
 ) -> None:
     """Rank, re-rank and score one run's features."""
-    with _logged(log):
+    with _job(log, "metrics", run, subset, reranker, results.resolve()):
         from reid_repro.phases import metrics as phase
 
         phase.run(_plan(config), run, subset, reranker, results, threads=threads)
@@ -252,6 +265,13 @@ def _logged(log: Path | None) -> Iterator[None]:
                 yield
         finally:
             sys.stdout, sys.stderr = out, err
+
+
+@contextmanager
+def _job(log: Path | None, *words: object) -> Iterator[None]:
+    """A phase's work: said in `log` as well, and never done twice at once."""
+    with _logged(log), alone(" ".join(str(word) for word in words)):
+        yield
 
 
 @contextmanager

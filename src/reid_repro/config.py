@@ -20,6 +20,8 @@ from reid_repro.errors import UserError
 
 Scale = Literal["demo", "bench", "paper"]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # stands before a suffix in file names: no dots
+METRIC = r"^(mAP|R[1-9]\d?)$"
 
 
 class Strict(BaseModel):
@@ -35,6 +37,12 @@ class Protocol(Strict):
     ap: Literal["step", "trapezoid"] = "step"
     single_gallery_shot: bool = False
     repeats: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _repeats_need_draws(self) -> Protocol:
+        if self.repeats > 1 and not self.single_gallery_shot:
+            raise ValueError("repeats above 1 need single_gallery_shot: nothing else is drawn")
+        return self
 
 
 class DatasetBase(Strict):
@@ -83,6 +91,12 @@ DatasetConfig = Annotated[
 ]
 
 
+class DatasetFile(Strict):
+    """One file of workflow/datasets."""
+
+    dataset: DatasetConfig
+
+
 class ModelConfig(Strict):
     """The network. `weights` is `none`, `imagenet`, or the path of a torchvision state dict."""
 
@@ -94,7 +108,7 @@ class ModelConfig(Strict):
 
 
 class TrainingConfig(Strict):
-    """The training recipe (the strong baseline's defaults: reference of `docs/baseline.md`)."""
+    """The training recipe (defaults: Luo et al., Bag of Tricks, 2019)."""
 
     height: int = Field(ge=32)
     width: int = Field(ge=16)
@@ -148,7 +162,7 @@ class TableConfig(Strict):
 
     title: str
     caption: str = ""
-    metrics: tuple[str, ...] = ("mAP", "R1", "R5", "R10")
+    metrics: tuple[Annotated[str, Field(pattern=METRIC)], ...] = ("mAP", "R1", "R5", "R10")
 
 
 class VariantConfig(Strict):
@@ -174,7 +188,7 @@ class Config(Strict):
     """The whole configuration of one invocation."""
 
     scale: Scale
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     papers: tuple[str, ...] = Field(min_length=1)
     evaluate_on: tuple[str, ...] = ()
     datasets: dict[Annotated[str, Field(pattern=NAME)], DatasetConfig]
@@ -182,7 +196,7 @@ class Config(Strict):
     training: TrainingConfig
     features: FeatureConfig = FeatureConfig()
     statistics: StatisticsConfig = StatisticsConfig()
-    rerankers: dict[Annotated[str, Field(pattern=NAME)], ReRankerConfig]
+    rerankers: dict[Annotated[str, Field(pattern=PLAIN_NAME)], ReRankerConfig]
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Config:
@@ -191,8 +205,10 @@ class Config(Strict):
             raise ValueError(
                 f"evaluate_on: unknown dataset '{unknown[0]}'; known: {', '.join(self.datasets)}"
             )
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds: {list(self.seeds)} holds a seed twice")
+        for key in ("seeds", "papers", "evaluate_on"):
+            values = getattr(self, key)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{key}: {list(values)} holds an entry twice")
         return self
 
 
@@ -235,11 +251,10 @@ def checked(model: type[M], values: Mapping[str, Any], where: str) -> M:
 
 def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     problem = error.errors()[0]
-    # Pydantic puts the tag of a union ("rendered") into the path of the key; users never wrote it.
-    keys = [str(part) for part in problem["loc"] if part not in {"rendered", "market1501", "csv"}]
+    keys = _written_keys(problem["loc"])
     key = ".".join(keys)
     if problem["type"] == "extra_forbidden":
-        known = _keys_beside(model, keys)
+        known = _keys_beside(model, problem["loc"])
         guess = get_close_matches(keys[-1], known, n=1)
         hint = f"did you mean '{guess[0]}'?" if guess else f"known: {', '.join(known)}"
         return f"unknown key '{key}'; {hint}"
@@ -251,27 +266,42 @@ def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     return f"key '{key}': {message[0].lower()}{message[1:]} (found {problem['input']!r})"
 
 
-def _keys_beside(model: type[BaseModel], keys: list[str]) -> list[str]:
-    """The keys that would have been understood where `keys[-1]` stands."""
+def _written_keys(location: tuple[int | str, ...]) -> list[str]:
+    """The path of a key as the user wrote it.
+
+    Pydantic puts the tag of a dataset's source behind the dataset's name, and a dataset's own
+    file has no `dataset:` above its keys.
+    """
+    parts = [str(part) for part in location]
+    if not parts:
+        return []
+    if parts[0] == "datasets":
+        return parts[:2] + parts[3:]
+    if parts[0] == "dataset":
+        return parts[2:]
+    return parts
+
+
+def _keys_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that would have been understood where the last part of `location` stands."""
     current: Any = model
-    for key in keys[:-1]:
-        field = getattr(current, "model_fields", {}).get(key)
-        if field is not None:
-            current = field.annotation
+    for part in location[:-1]:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            current = current.model_fields[str(part)].annotation
         elif get_origin(current) is dict:
             current = get_args(current)[1]
-        else:
-            return []
-    if get_origin(current) is dict:
-        current = get_args(current)[1]
-    options = get_args(current) or (current,)
-    models = [m for m in _flatten(options) if isinstance(m, type) and issubclass(m, BaseModel)]
-    return sorted({name for m in models for name in m.model_fields})
+        else:  # a union of models, of which `part` is the tag
+            current = next(m for m in _models(current) if _source(m) == part)
+    return sorted(current.model_fields)
 
 
-def _flatten(annotations: tuple[Any, ...]) -> list[Any]:
-    found: list[Any] = []
-    for annotation in annotations:
-        inner = get_args(annotation)
-        found.extend(_flatten(inner) if inner else [annotation])
-    return found
+def _source(model: type[BaseModel]) -> str:
+    return str(get_args(model.model_fields["source"].annotation)[0])
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    inner = get_args(annotation)
+    if not inner:
+        is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        return [annotation] if is_model else []
+    return [model for part in inner for model in _models(part)]

@@ -7,7 +7,6 @@ import platform
 import resource
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "pytorch-metric-learning", "numpy")
+NO_ENERGY: dict[str, Any] = {"method": "none", "watt_hours": None}
 RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 
 
@@ -28,7 +28,8 @@ def best_precision() -> Precision:
     chooses the same: a seed would mean little otherwise.
     """
     if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if native else "16-mixed"
     return "bf16-mixed" if _cpu_flags() & {"amx_bf16", "avx512_bf16"} else "32-true"
 
 
@@ -83,8 +84,8 @@ def _git(*arguments: str) -> str:
 
 
 def peak_memory_mib() -> float:
-    """The largest memory this process has held, on the GPU where there is one."""
-    if torch.cuda.is_available():
+    """The largest memory this process has held: the GPU's where it was used, else the machine's."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0:
         return round(torch.cuda.max_memory_allocated() / 1024**2, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
@@ -92,42 +93,26 @@ def peak_memory_mib() -> float:
 
 @dataclass
 class EnergyMeter:
-    """Energy from the processor's own counter (RAPL) or the GPU's; `none` where none is readable.
+    """Energy from the processor's own counter (RAPL), where Linux lets it be read.
 
-    An estimate: it holds whatever else ran on that package meanwhile.
+    An estimate: it holds whatever else ran on that package meanwhile, and no GPU's share.
     """
 
     _start: float | None = field(init=False)
-    _began: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._start, self._began = self._joules(), time.monotonic()
+        self._start = self._joules()
 
     def read(self) -> dict[str, Any]:
-        """{method, watt_hours}, watt_hours None without a counter."""
+        """{method, watt_hours}; "none" and None without a counter, or when it wrapped around."""
         now = self._joules()
-        if now is None or self._start is None or now < self._start:  # the counter wrapped around
-            return {"method": "none", "watt_hours": None}
-        method = "gpu counter" if torch.cuda.is_available() else "rapl"
-        return {"method": method, "watt_hours": round((now - self._start) / 3600, 3)}
+        if now is None or self._start is None or now < self._start:
+            return NO_ENERGY
+        return {"method": "rapl", "watt_hours": round((now - self._start) / 3600, 3)}
 
     @staticmethod
     def _joules() -> float | None:
-        if torch.cuda.is_available():
-            return _gpu_joules()
         try:
             return int(RAPL.read_text()) / 1e6
         except (OSError, ValueError):
             return None
-
-
-def _gpu_joules() -> float | None:
-    """The GPU's total energy counter, read through the driver's own library."""
-    try:
-        import pynvml  # comes with the CUDA tools, not with this package
-
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(torch.cuda.current_device())
-        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
-    except Exception:  # no library, no permission, a card without the counter: simply not measured
-        return None

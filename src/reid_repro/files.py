@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 
 from reid_repro.errors import UserError
 
@@ -19,13 +21,22 @@ from reid_repro.errors import UserError
 def whole(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes `path`'s place when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.*.part{path.suffix}"):
+        _remove_if_orphan(left)
     # The process number keeps two writers apart; the suffix stays, since writers choose by it.
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield beside
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _remove_if_orphan(part: Path) -> None:
+    """Remove what a killed writer of this machine left half written."""
+    writer = part.name.removesuffix(f".part{part.suffix}").rsplit(".", 1)[-1]
+    if writer.isdecimal() and not psutil.pid_exists(int(writer)):
+        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from reid_repro.config import (
     NAME,
     Config,
     DatasetConfig,
+    DatasetFile,
     ModelConfig,
     PaperConfig,
     RenderedDataset,
@@ -133,11 +135,13 @@ class Plan:
         )
 
     def _training_defaults(self, dataset: str) -> dict[str, Any]:
-        """The scale's recipe; people are trained upright (2:1), vehicles square."""
+        """The scale's recipe; rendered images keep their own size unless another is asked for."""
         training = self.config.training.model_dump()
         settings = self.dataset(dataset)
         if isinstance(settings, RenderedDataset):
-            training |= {"height": settings.height, "width": settings.width}
+            asked = self.overrides.get("training") or {}
+            size = {"height": settings.height, "width": settings.width}
+            training |= {key: value for key, value in size.items() if key not in asked}
         return training
 
     def rerankers_of(self, paper: str) -> tuple[str, ...]:
@@ -149,6 +153,14 @@ class Plan:
         values = self.config.model_dump(mode="json")
         return json.dumps({name: values[name] for name in sections}, sort_keys=True)
 
+    def command(self, target: str = "") -> str:
+        """The shell command that makes `target` (everything, if empty) under this plan."""
+        words = ["snakemake", "--cores", "all", *([target] if target else [])]
+        if self.overrides:
+            words.append("--config")
+            words += [f"{key}={_typed(value)}" for key, value in self.overrides.items()]
+        return shlex.join(words)
+
     @cached_property
     def digest(self) -> str:
         """Twelve hexadecimal digits that name this configuration."""
@@ -156,6 +168,11 @@ class Plan:
         papers = {name: paper.model_dump(mode="json") for name, paper in self.papers.items()}
         text = json.dumps([values, papers], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _typed(value: Any) -> str:
+    """A setting as one would type it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def load(overrides: Mapping[str, Any] | None = None, *, workflow: Path = WORKFLOW) -> Plan:
@@ -182,7 +199,12 @@ def load(overrides: Mapping[str, Any] | None = None, *, workflow: Path = WORKFLO
 
 
 def _dataset_facts(workflow: Path) -> dict[str, Any]:
-    return {file.stem: read_yaml(file) for file in sorted((workflow / "datasets").glob("*.yaml"))}
+    """The facts of every dataset file, each checked by itself so that mistakes name the file."""
+    files = sorted((workflow / "datasets").glob("*.yaml"))
+    facts = {file.stem: read_yaml(file) for file in files}
+    for file in files:
+        checked(DatasetFile, {"dataset": facts[file.stem]}, str(file))
+    return facts
 
 
 def _check_dataset_sources(datasets: Any, where: str) -> None:

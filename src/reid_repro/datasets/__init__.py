@@ -7,25 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from reid_repro import plan as _plan
-from reid_repro.config import CsvDataset, DatasetConfig, MarketDataset
+from reid_repro.config import CsvDataset, DatasetConfig, MarketDataset, RenderedDataset
 from reid_repro.datasets import csv_list, market1501, rendered
-from reid_repro.datasets.base import Dataset
-from reid_repro.files import write_json, write_parquet
+from reid_repro.datasets.base import Dataset, differences
+from reid_repro.errors import UserError
+from reid_repro.files import read_json, write_json, write_parquet
 
-__all__ = ["Dataset", "index", "load", "write"]
+__all__ = ["Dataset", "describe", "index", "load", "write"]
 
 
 def load(name: str, root: Path | None = None) -> Dataset:
     """A dataset of workflow/datasets by name, its folder at `root` if given.
 
-    A rendered set is drawn into `root` (default `results/data/{name}`). Raises UserError for an
-    unknown name or data that are not there.
+    Called at the repository's root. A rendered set is drawn into the folder `root`. Raises
+    UserError for an unknown name, data that are not there, or a rendered set without `root`.
     """
     config = _plan.load().dataset(name)
-    folder = root or Path("results/data") / name
-    if root is not None and "root" in type(config).model_fields:
+    if isinstance(config, RenderedDataset):
+        if root is None:
+            raise UserError(f"dataset '{name}' is rendered: name the folder to draw it into")
+        return index(name, config, root)
+    if root is not None:
         config = config.model_copy(update={"root": root})
-    return index(name, config, folder)
+    return index(name, config, config.root)
 
 
 def index(
@@ -45,24 +49,32 @@ def index(
 
 
 def write(dataset: Dataset, folder: Path) -> None:
-    """The three files of the contract: images.parquet, splits.parquet, dataset.json."""
+    """What a dataset holds: images.parquet, splits.parquet, content.json."""
     write_parquet(folder / "images.parquet", dataset.images)
     write_parquet(folder / "splits.parquet", dataset.splits)
-    write_json(folder / "dataset.json", _facts(dataset))
-
-
-def _facts(dataset: Dataset) -> dict[str, Any]:
-    config = dataset.config
-    facts = config.model_dump(mode="json", include={"title", "subject", "source", "homepage"})
-    return {
+    content = {
         "name": dataset.name,
-        **facts,
-        "licence": config.licence,
+        "source": dataset.config.source,
         "root": str(dataset.root) if dataset.root else None,
         "counts": dataset.counts(),
-        "official": config.official,
-        "differs": dataset.check(),
-        "protocol": config.protocol.model_dump(mode="json"),
         "content_hash": dataset.content_hash,
+    }
+    write_json(folder / "content.json", content)
+
+
+def describe(config: DatasetConfig, folder: Path) -> dict[str, Any]:
+    """Write dataset.json: the content with title, licence, protocol and official counts.
+
+    Apart from `write`, so that a changed protocol scores anew without drawing or training anew.
+    """
+    content = read_json(folder / "content.json")
+    facts = {
+        **content,
+        **config.model_dump(mode="json", include={"title", "subject", "homepage", "licence"}),
+        "official": config.official,
+        "differs": differences(content["name"], content["counts"], config.official),
+        "protocol": config.protocol.model_dump(mode="json"),
         "seed": getattr(config, "seed", None),
     }
+    write_json(folder / "dataset.json", facts)
+    return facts

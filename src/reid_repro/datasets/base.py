@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from reid_repro.config import DatasetConfig, Protocol
 from reid_repro.errors import UserError
 
 ROLES = ("train", "query", "gallery")
-JUNK, DISTRACTOR, UNKNOWN_CAMERA = -1, 0, -1
+UNKNOWN_CAMERA = -1
+Counts = Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,17 @@ class Dataset:
 
     def check(self) -> list[str]:
         """Every way in which the counts differ from the dataset's official ones, as sentences."""
-        counts = self.counts()
-        return [
-            f"{self.name}: {role}: {counts[role][what]:,} {what}, officially {expected:,}"
-            for role, official in self.config.official.items()
-            for what, expected in official.items()
-            if counts[role][what] != expected
-        ]
+        return differences(self.name, self.counts(), self.config.official)
+
+
+def differences(name: str, counts: Counts, official: Counts) -> list[str]:
+    """Where `counts` (role -> what -> number) are not the official ones."""
+    return [
+        f"{name}: {role}: {counts[role][what]:,} {what}, officially {expected:,}"
+        for role, expectations in official.items()
+        for what, expected in expectations.items()
+        if counts[role][what] != expected
+    ]
 
 
 def splits_of(roles: Sequence[str]) -> pd.DataFrame:

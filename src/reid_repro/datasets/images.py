@@ -29,9 +29,9 @@ class ImageStore:
     @classmethod
     def open(cls, folder: Path) -> ImageStore:
         """The store of `results/data/{dataset}`."""
-        facts = read_json(folder / "dataset.json")
-        root = Path(facts["root"]) if facts.get("root") else None
-        return cls(folder=folder, images=read_parquet(folder / "images.parquet"), root=root)
+        root = read_json(folder / "content.json")["root"]
+        images = read_parquet(folder / "images.parquet")
+        return cls(folder=folder, images=images, root=Path(root) if root else None)
 
     def __len__(self) -> int:
         return len(self._names)

@@ -26,7 +26,7 @@ def run(plan: Plan, name: str, results: Path, *, workers: int = 1) -> Dataset:
             workers=workers,
             advance=lambda count: display.advance(task, count),
         )
-    _check_roles(dataset)
+    _check_matches(dataset)
     datasets.write(dataset, folder)
     return dataset
 
@@ -42,7 +42,20 @@ def _images(config: object) -> int:
     return config.cameras * (train + tested)
 
 
-def _check_roles(dataset: Dataset) -> None:
+def _check_matches(dataset: Dataset) -> None:
+    """Hours of training are in vain where no query has a right answer: say so at once."""
     for role, counts in dataset.counts().items():
         if counts["images"] == 0:
             raise UserError(f"dataset '{dataset.name}': no image has the role {role}")
+    identity, role = dataset.images["identity"], dataset.splits["role"]
+    seen = {
+        name: set(identity.iloc[dataset.splits.loc[role == name, "image"]]) for name in set(role)
+    }
+    if not {number for number in seen["query"] & seen["gallery"] if number > 0}:
+        raise UserError(f"dataset '{dataset.name}': no query's identity is in the gallery")
+
+
+def describe(plan: Plan, name: str, results: Path) -> list[str]:
+    """Write dataset.json; how the counts differ from the official ones, as sentences."""
+    facts = datasets.describe(plan.dataset(name), results / "data" / name)
+    return list(facts["differs"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -25,8 +23,8 @@ def run(plan: Plan, name: str, results: Path, *, threads: int = 0) -> None:
         torch.set_num_threads(threads)
     resolved = plan.resolve(name)
     data = results / "data" / resolved.dataset
-    facts = read_json(data / "dataset.json")
-    began, started, meter = time.perf_counter(), datetime.now(UTC), devices.EnergyMeter()
+    facts = read_json(data / "content.json")
+    meter = devices.EnergyMeter()
     checkpoints = results / "checkpoints" / name
     trained = train(
         resolved,
@@ -52,14 +50,14 @@ def run(plan: Plan, name: str, results: Path, *, threads: int = 0) -> None:
             "machine": devices.machine(),
             "precision": trained.precision,
             "threads": torch.get_num_threads(),
-            "started": started.isoformat(timespec="seconds"),
-            "wall_seconds": round(time.perf_counter() - began, 1),
-            "training_seconds": round(trained.seconds, 1),
+            "started": trained.started,
+            "wall_seconds": round(trained.wall_seconds, 1),
             "resumed": trained.resumed,
-            "peak_memory_mib": devices.peak_memory_mib(),
-            "energy": meter.read(),
+            "peak_memory_mib": trained.peak_memory_mib,
+            # The counter of a killed process is lost with it.
+            "energy": devices.NO_ENERGY if trained.resumed else meter.read(),
             "parameters": sum(p.numel() for p in trained.model.parameters()),
-            "command": f"snakemake --cores all results/models/{name}/weights.safetensors",
+            "command": plan.command(f"results/models/{name}/weights.safetensors"),
         },
     )
     Checkpoints(checkpoints, settings={}).clear()

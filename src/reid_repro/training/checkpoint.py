@@ -20,8 +20,8 @@ from lightning_fabric import Fabric
 from reid_repro.files import whole
 
 PACKAGE = Path(__file__).resolve().parent.parent
-# The rooms whose code decides what a training does.
-ROOMS = ("models", "training")
+# The code that decides the weights of a training (rules/common.smk names the same).
+CODE = ("models/**/*.py", "training/*.py", "datasets/images.py", "devices.py")
 
 
 class Checkpoints:
@@ -65,4 +65,4 @@ class Checkpoints:
 
 
 def _code() -> Iterable[Path]:
-    return sorted(file for room in ROOMS for file in (PACKAGE / room).rglob("*.py"))
+    return sorted(file for pattern in CODE for file in PACKAGE.glob(pattern))

@@ -14,6 +14,7 @@ from reid_repro.datasets.images import ImageStore
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Decoded images are kept while they fit into this many bytes: then an epoch decodes nothing.
+# Only where the loader has no workers: theirs live for one epoch.
 CACHE_BYTES = 2 * 1024**3
 
 
@@ -31,11 +32,12 @@ class ImageTensors(Dataset[tuple[Tensor, int]]):
         *,
         size: tuple[int, int],
         transform: v2.Transform,
+        keep: bool = False,
     ) -> None:
         self._store, self._rows, self._labels = store, rows, labels
         self._size, self._transform = size, transform
         self._cache: dict[int, Tensor] | None = None
-        if len(rows) * size[0] * size[1] * 3 <= CACHE_BYTES:
+        if keep and len(rows) * size[0] * size[1] * 3 <= CACHE_BYTES:
             self._cache = {}
 
     def __len__(self) -> int:

@@ -50,15 +50,17 @@ def extract(
     Raises UserError if a descriptor is not finite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cudnn.allow_tf32 = False  # the default rounds convolutions to 10 bits
     model = model.to(device).to(memory_format=torch.channels_last).eval()
     images = ImageTensors(
         store, rows, rows, size=(training.height, training.width), transform=test_transform()
     )
     loader = DataLoader(images, batch_size=config.batch_size, num_workers=training.workers)
     found = []
+    batches = iter(loader)  # workers start before the display's thread does: forking it is unsafe
     with progress() as display:
         task = add_task(display, description, len(loader))
-        for batch, _ in loader:
+        for batch, _ in batches:
             batch = batch.to(device, memory_format=torch.channels_last)
             descriptor = model(batch)
             if config.flip:

@@ -6,8 +6,10 @@ on from its last checkpoint takes the same steps as one that was never killed.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from torch.utils.data import DataLoader
 from reid_repro import models
 from reid_repro.config import TrainingConfig
 from reid_repro.datasets.images import ImageStore
-from reid_repro.devices import best_precision
+from reid_repro.devices import best_precision, peak_memory_mib
 from reid_repro.errors import UserError
 from reid_repro.plan import ResolvedRun
 from reid_repro.progress import add_task, progress
@@ -37,13 +39,19 @@ HISTORY = ["epoch", "learning_rate", *PARTS, "images_per_second", "seconds"]
 
 @dataclass(frozen=True)
 class Trained:
-    """The result: the network, one row an epoch, and how often the run had to be taken up again."""
+    """The result: the network, one row an epoch, and what it took.
+
+    `wall_seconds` and `peak_memory_mib` count every process that worked on the run, up to its
+    last saved epoch; `resumed` says how often it was taken up again.
+    """
 
     model: nn.Module
     history: pd.DataFrame
     precision: str
     resumed: int
-    seconds: float
+    started: str
+    wall_seconds: float
+    peak_memory_mib: float
 
 
 def train(
@@ -58,10 +66,12 @@ def train(
 
     Raises UserError where the data do not suffice or the loss stops being a number.
     """
+    began = time.perf_counter()
     config = run.training
     precision = best_precision() if config.precision == "auto" else config.precision
-    # Fabric owns the device; one process here, `devices` is the later door to several.
-    fabric = Fabric(accelerator="auto", devices=1, precision=precision)
+    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only so
     torch.use_deterministic_algorithms(True, warn_only=True)
     _seed(run.seed, epoch=0)
     rows, labels = _labels(store, splits, run.dataset)
@@ -86,11 +96,14 @@ def train(
         "scheduler": scheduler,
         "history": [],
         "resumed": 0,
-        "seconds": 0.0,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "wall_seconds": 0.0,
+        "peak_memory_mib": 0.0,
     }
     if keeper.load(fabric, state):
         state["resumed"] += 1
         fabric.print(f"{run.run}: going on after epoch {len(state['history'])}")
+    before = state["wall_seconds"]
     criterion = BaselineLoss(config)
     for epoch in range(len(state["history"]), config.epochs):
         _seed(run.seed, epoch)
@@ -99,7 +112,8 @@ def train(
         row["learning_rate"] = optimizer.param_groups[0]["lr"]
         scheduler.step()
         state["history"].append(row)
-        state["seconds"] += row["seconds"]
+        state["wall_seconds"] = before + time.perf_counter() - began
+        state["peak_memory_mib"] = max(state["peak_memory_mib"], peak_memory_mib())
         keeper.save(fabric, state)
         fabric.print(_line(run.run, row, config.epochs))
     history = pd.DataFrame(state["history"])[HISTORY]
@@ -108,7 +122,9 @@ def train(
         history=history,
         precision=precision,
         resumed=state["resumed"],
-        seconds=state["seconds"],
+        started=state["started"],
+        wall_seconds=state["wall_seconds"],
+        peak_memory_mib=state["peak_memory_mib"],
     )
 
 
@@ -143,6 +159,7 @@ def _loader(
         labels,
         size=(config.height, config.width),
         transform=training_transform(config),
+        keep=config.workers == 0,
     )
     loader: DataLoader[Any] = DataLoader(
         images,
@@ -201,9 +218,10 @@ def _epoch(
     model.train()
     began = time.perf_counter()
     sums, seen = np.zeros(4), 0
+    batches = iter(loader)  # workers start before the display's thread does: forking it is unsafe
     with progress() as display:
         task = add_task(display, f"{name} {epoch + 1}/{epochs}", len(loader))
-        for number, (images, labels) in enumerate(loader):
+        for number, (images, labels) in enumerate(batches):
             images = images.to(memory_format=torch.channels_last)
             outputs = model(images)
             loss = criterion(outputs, labels)
