@@ -55,6 +55,7 @@ def _read(file: Path) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
+            _check_columns(file, pd.read_csv(file, nrows=0).columns.str.strip())
             rows = pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False)
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; expected a CSV of {','.join(COLUMNS)}") from None
@@ -66,15 +67,18 @@ def _read(file: Path) -> pd.DataFrame:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{file}: not a readable CSV ({reason})") from None
     rows.columns = rows.columns.str.strip()
-    missing = [column for column in COLUMNS if column not in rows.columns]
-    if missing:
-        raise UserError(
-            f"{file}: column '{missing[0]}' is missing; found {', '.join(rows.columns)}; "
-            f"expected {','.join(COLUMNS)}"
-        )
     rows = rows.apply(lambda column: column.str.strip())
     _check_rows(file, rows)
     return rows
+
+
+def _check_columns(file: Path, found: pd.Index) -> None:
+    missing = [column for column in COLUMNS if column not in found]
+    if missing:
+        raise UserError(
+            f"{file}: column '{missing[0]}' is missing; found {', '.join(found)}; "
+            f"expected {','.join(COLUMNS)}"
+        )
 
 
 def _check_rows(file: Path, rows: pd.DataFrame) -> None:
