@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -140,18 +141,15 @@ def test_sigkill_in_mid_epoch_loses_at_most_that_epoch(data: Path, tmp_path: Pat
 def _next_epoch(data: Path, run: ResolvedRun, checkpoints: Path) -> int:
     """The number of the first epoch that a new start works on."""
     seen: list[int] = []
-    real = loop._epoch
 
-    def stop(*arguments: object) -> dict[str, float]:
-        seen.append(int(arguments[6]) + 1)  # type: ignore[call-overload]
+    def stop(*arguments: Any) -> dict[str, float]:
+        seen.append(arguments[6] + 1)
         raise KeyboardInterrupt
 
-    loop._epoch = stop  # type: ignore[assignment]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_epoch", stop)
         with pytest.raises(KeyboardInterrupt):
             trained(data, run, checkpoints)
-    finally:
-        loop._epoch = real
     return seen[0]
 
 
