@@ -35,13 +35,13 @@ class Neighbours(NamedTuple):
     Attributes:
         indices: gallery rows, nearest first, (n, k) int64.
         distances: their distances in the metric, (n, k) float32.
-        farthest: distance of the farthest gallery entry, (n,) float32 (all entries count). It is
-            the exact distance of the entry that is farthest in the float32 product.
+        farthest: distance of the farthest gallery entry, (n,) float32 (all entries count), where
+            asked for.
     """
 
     indices: npt.NDArray[np.int64]
     distances: npt.NDArray[np.float32]
-    farthest: npt.NDArray[np.float32]
+    farthest: npt.NDArray[np.float32] | None
 
 
 def knn(
@@ -88,21 +88,23 @@ def neighbours(
     *,
     block: int | None = None,
     self_match: SelfMatch = "keep",
+    farthest: bool = False,
     progress: Progress | None = None,
 ) -> Neighbours:
-    """`knn` on a prepared space, with the farthest distance of each query from the same pass."""
+    """`knn` on a prepared space, with `farthest` that distance of each query from the same pass."""
     n, g = space.n_queries, space.n_gallery
     _check(k, n, g, block, self_match)
     step = block or default_block(g)
     indices = np.empty((n, k), dtype=np.int64)
     distances = np.empty((n, k), dtype=np.float32)
-    farthest = np.empty(n, dtype=np.float32)
+    far = np.empty(n, dtype=np.float32) if farthest else None
     for start in range(0, n, step):
         stop = min(start + step, n)
         approximate = space.approximate(start, stop)
         rows = torch.arange(start, stop, device=approximate.device)
-        far = space.exact(rows, approximate.argmax(1))
-        farthest[start:stop] = space.distance(far).cpu().numpy()
+        if far is not None:
+            squared = space.exact(rows, approximate.argmax(1))
+            far[start:stop] = space.distance(squared).cpu().numpy()
         others = k
         if self_match != "keep":
             approximate[rows - start, rows] = torch.inf
@@ -116,7 +118,7 @@ def neighbours(
         distances[start:stop] = distance.cpu().numpy()
         if progress is not None:
             progress(stop, n)
-    return Neighbours(indices, distances, farthest)
+    return Neighbours(indices, distances, far)
 
 
 def _check(k: int, n: int, g: int, block: int | None, self_match: str) -> None:

@@ -113,6 +113,7 @@ class KReciprocal:
                 max(wide, half, near),
                 block=self.block,
                 self_match="first",
+                farthest=True,
                 progress=self.progress,
             )
         with timed(self.timings, "reciprocal"):
@@ -125,6 +126,7 @@ class KReciprocal:
                 encoded.data /= near
         self._space = space
         self._n_query = len(queries)
+        assert found.farthest is not None
         self._row_maximum = found.farthest.astype(np.float64) ** 2
         self._query_codes = encoded[: self._n_query]
         self._inverted = encoded[self._n_query :].tocsc()
@@ -176,6 +178,7 @@ class KReciprocal:
             .numpy()
         )
         if self.weight_scale == "row_maximum":
+            assert found.farthest is not None
             squared /= _positive(found.farthest.astype(np.float64) ** 2)[row]
         else:
             # Only the ratios within a row matter: start at zero to keep exp from underflow.

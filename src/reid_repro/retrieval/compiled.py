@@ -1,0 +1,33 @@
+"""Compiled loops: how the package uses numba, in one place.
+
+A kernel is a plain Python function over numpy arrays, compiled at its first call and kept in the
+package's `__pycache__`. Its loops over `prange` run on as many threads as torch uses; what it
+computes must not depend on their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import torch
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compile a loop whose `prange` runs on several threads; call `use_torch_threads` first."""
+    return cast(F, numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")(function))
+
+
+def inner(function: F) -> F:
+    """Compile a function that kernels call, inlined into them by the compiler where it pays."""
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def use_torch_threads() -> int:
+    """Set numba's thread count to torch's (as far as the machine goes) and return it."""
+    threads = min(torch.get_num_threads(), int(numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(threads)
+    return threads
