@@ -5,35 +5,40 @@ The definition is that of the authors' released code, which the paper's text lea
 such place is an option of `KReciprocal`. Queries and gallery together are the n nodes. Only rows of
 neighbours are ever held: neighbour lists come from the exact blocked search, reciprocal sets
 (Eqs. 1 to 3), their expansion R* (Eq. 5), the encoded vectors V (Eq. 7) and local query expansion
-(Eq. 11) are sparse matrices, the Jaccard distance (Eq. 10) walks an inverted index of the gallery,
-and the blend (Eq. 12) is computed for the query rows asked for.
+(Eq. 11) are sparse rows, the Jaccard distance (Eq. 10) walks an inverted index of the gallery, and
+the blend (Eq. 12) is computed for the query rows asked for.
+
+On the CPU the sparse steps are compiled loops (`reciprocal_codes.py`), on other devices torch
+operations (`reciprocal_codes_torch.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse
+from torch import Tensor
 
 from reid_repro.retrieval.distances import (
     Features,
     FeatureSpace,
     Metric,
-    as_features,
     check_choice,
     default_block,
-    normalised,
 )
 from reid_repro.retrieval.rerank.base import check_at_least, check_block, check_rows, timed
-from reid_repro.retrieval.search import Neighbours, Progress, neighbours
+from reid_repro.retrieval.rerank.nodes import joint_nodes
+from reid_repro.retrieval.rerank.reciprocal_codes import CompiledCodes
+from reid_repro.retrieval.rerank.reciprocal_codes_torch import TensorCodes
+from reid_repro.retrieval.search import Progress, neighbours
 
 Neighbourhood = Literal["code", "text"]
 Overlap = Literal["more", "at_least"]
 Scale = Literal["row_maximum", "none"]
-IntArray = npt.NDArray[np.int64]
 
 
 class KReciprocal:
@@ -41,6 +46,19 @@ class KReciprocal:
 
     Ranks put a node itself first, then others by exact distance, ties in order (queries before
     gallery). Sizes beyond the number of nodes are clipped to it.
+
+    Exactness: sets, codes and the Jaccard distance do not depend on blocks or threads, bit for bit
+    on the CPU; so neither do rows with `lambda_` 0. The original distance in the blend is a float32
+    product, within `FeatureSpace.slack` of the exact squared distance, whose last bits may change
+    with the block.
+
+    Agreement with others: the defaults are the authors' code; torchreid's `re_ranking` and
+    fast-reid's function of that name are the same on matrices of Euclidean (not squared) distances.
+    fast-reid's evaluator instead takes k1 ranks, round(k1 / 2) + 1 of a candidate, and no row
+    maximum: for its k1 = 20, `KReciprocal(19, k2, lambda_, weight_scale="none",
+    blend_scale="none")` with the Euclidean metric. With the cosine metric it blends 1 - cos, half
+    the squared distance here: `lambda_ / (2 - lambda_)` then gives its distances divided by
+    1 - lambda_ / 2, so the same order.
 
     Args:
         k1: size of the reciprocal neighbourhood.
@@ -55,8 +73,13 @@ class KReciprocal:
             taken as they are ("none": Eq. 7).
         blend_scale: the same choice for the original distance in the blend.
         metric: squared Euclidean distances of the features as given, or ("cosine") L2-normalised.
-        block: queries a block of the search; None chooses from the size.
+        block: queries a block of the search and of the rows; None chooses from the size.
         progress: called with (nodes done, n) during the search.
+
+    Attributes:
+        timings: seconds of "neighbours" and "reciprocal" (the sets R and R*), which make phase 1 of
+            Table 3 of the GNN re-ranking paper, and of "encoding", "local expansion" and
+            "distances" (Jaccard and blend, for the rows asked for), which make its phase 2.
     """
 
     def __init__(
@@ -89,47 +112,51 @@ class KReciprocal:
         self.weight_scale, self.blend_scale = weight_scale, blend_scale
         self.metric, self.block, self.progress = metric, block, progress
         self.timings: dict[str, float] = {}
+        self._tensor_steps = False  # torch operations on the CPU as well, for tests
         self._space: FeatureSpace | None = None
 
     def fit(self, query: Features, gallery: Features) -> Self:
-        """Build the graph of queries (n, d) and gallery (g, d) and encode every node."""
-        self.timings = {}
-        queries, entries = as_features(query, "query"), as_features(gallery, "gallery")
-        if queries.shape[1] != entries.shape[1]:
-            raise ValueError(
-                f"query has {queries.shape[1]} dimensions, gallery has {entries.shape[1]}"
-            )
-        nodes = torch.cat([queries, entries])
-        if self.metric == "cosine":
-            nodes = normalised(nodes)
+        """Build the graph of queries (n, d) and gallery (g, d) and encode every node.
+
+        Raises:
+            ValueError: features that are not float matrices of one width on one device, empty, or
+                not finite.
+        """
+        self.timings, self._space = {}, None  # an earlier fit's rows need not be held beside this
+        nodes, n_query = joint_nodes(query, gallery, normalise=self.metric == "cosine")
         space = FeatureSpace(nodes, nodes, "euclidean")
         extra = int(self.neighbourhood == "code")
         wide = min(self.k1 + extra, len(nodes))
         half = min(max(round(self.k1 / 2) + extra, 1), len(nodes))
         near = min(self.k2, len(nodes))
-        with timed(self.timings, "neighbours"):
+        with self._phase("neighbours", nodes):
             found = neighbours(
                 space,
-                max(wide, half, near),
+                max(wide, near),
                 block=self.block,
                 self_match="first",
-                farthest=True,
+                farthest="row_maximum" in (self.weight_scale, self.blend_scale),
                 progress=self.progress,
             )
-        with timed(self.timings, "reciprocal"):
-            pattern = self._expanded_sets(found.indices, wide, half)
-        with timed(self.timings, "encoding"):
-            encoded = self._encode(space, found, pattern)
-        with timed(self.timings, "local expansion"):
-            if self.k2 > 1:
-                encoded = (_neighbour_graph(found.indices[:, :near]) @ encoded).tocsr()
-                encoded.data /= near
+        scale = None
+        if found.farthest is not None:
+            scale = torch.from_numpy(found.farthest).to(nodes.device).double().square_()
+            scale[scale == 0] = 1  # all features are equal: distances are zero over anything
+        on_tensors = nodes.device.type != "cpu" or self._tensor_steps
+        codes = TensorCodes(found, nodes.device) if on_tensors else CompiledCodes(found)
+        with self._phase("reciprocal", nodes):
+            codes.find_sets(wide, half, expand=self.expand, at_least=self.overlap == "at_least")
+        with self._phase("encoding", nodes):
+            codes.encode(space, scale if self.weight_scale == "row_maximum" else None)
+        with self._phase("local expansion", nodes):
+            if near > 1:
+                codes.average(near)
+            codes.index(n_query)
+        weight = torch.full((n_query,), self.lambda_, dtype=torch.float64, device=nodes.device)
+        if self.blend_scale == "row_maximum" and scale is not None:
+            weight /= scale[:n_query]
+        self._weight, self._codes, self._n_query = weight, codes, n_query
         self._space = space
-        self._n_query = len(queries)
-        assert found.farthest is not None
-        self._row_maximum = found.farthest.astype(np.float64) ** 2
-        self._query_codes = encoded[: self._n_query]
-        self._inverted = encoded[self._n_query :].tocsc()
         return self
 
     def distances(self, start: int, stop: int) -> npt.NDArray[np.float32]:
@@ -138,112 +165,30 @@ class KReciprocal:
             raise ValueError("KReciprocal: call fit before distances")
         check_rows(start, stop, self._n_query)
         with timed(self.timings, "distances"):
-            out = np.empty((stop - start, self._inverted.shape[0]), dtype=np.float32)
-            step = self.block or default_block(out.shape[1])
+            n_gallery = self._space.n_gallery - self._n_query
+            step = self.block or default_block(n_gallery)
+            if start < stop <= start + step:
+                return self._blend(self._space, start, stop)
+            out = np.empty((stop - start, n_gallery), dtype=np.float32)
             for first in range(start, stop, step):
                 last = min(first + step, stop)
-                out[first - start : last - start] = self._blend(first, last)
+                out[first - start : last - start] = self._blend(self._space, first, last)
             return out
 
-    def _expanded_sets(self, ranked: IntArray, wide: int, half: int) -> sparse.csr_array:
-        """R*(i, k1) of Eq. 5 as the pattern of an n x n matrix, sorted indices, data 1."""
-        reciprocal = _reciprocal(ranked[:, :wide])
-        if not self.expand:
-            return reciprocal
-        candidate = _reciprocal(ranked[:, :half])
-        # shared[i, c] = |R(i, k1) and R(c, k1/2)|, wanted for c in R(i, k1).
-        shared = (reciprocal @ candidate.T).multiply(reciprocal).tocoo()
-        size = np.diff(candidate.indptr)[shared.coords[1]]
-        share = 3 * shared.data.astype(np.int64)
-        joins = share > 2 * size if self.overlap == "more" else share >= 2 * size
-        row, column = (axis[joins] for axis in shared.coords)
-        ones = np.ones(len(row), dtype=np.int32)
-        joined = sparse.csr_array((ones, (row, column)), shape=reciprocal.shape)
-        pattern = (reciprocal + joined @ candidate).tocsr()
-        pattern.sort_indices()
-        pattern.data[:] = 1
-        return pattern
-
-    def _encode(
-        self, space: FeatureSpace, found: Neighbours, pattern: sparse.csr_array
-    ) -> sparse.csr_array:
-        """V of Eq. 7: exp(-d) over R*(i, k1), each row scaled to sum 1, float32."""
-        n = pattern.shape[0]
-        row = np.repeat(np.arange(n), np.diff(pattern.indptr))
-        column = pattern.indices.astype(np.int64)
-        device = space.gallery.device
-        squared = (
-            space.exact(torch.from_numpy(row).to(device), torch.from_numpy(column).to(device))
-            .cpu()
-            .numpy()
-        )
-        if self.weight_scale == "row_maximum":
-            assert found.farthest is not None
-            squared /= _positive(found.farthest.astype(np.float64) ** 2)[row]
-        else:
-            # Only the ratios within a row matter: start at zero to keep exp from underflow.
-            squared -= np.minimum.reduceat(squared, pattern.indptr[:-1])[row]
-        weight = np.exp(-squared)
-        weight /= np.add.reduceat(weight, pattern.indptr[:-1])[row]
-        return sparse.csr_array(
-            (weight.astype(np.float32), pattern.indices, pattern.indptr), shape=pattern.shape
-        )
-
-    def _blend(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+    def _blend(self, space: FeatureSpace, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Eq. 12 for a block of queries: (1 - lambda) Jaccard + lambda original, (m, g)."""
-        assert self._space is not None
-        if self.lambda_ == 1:
-            out = np.zeros((stop - start, self._inverted.shape[0]), dtype=np.float32)
-        else:
-            out = self._jaccard(start, stop)
-            out *= 1 - self.lambda_
+        columns = slice(self._n_query, None)
         if self.lambda_ > 0:
-            columns = slice(self._n_query, None)
-            squared = self._space.approximate(start, stop, columns).clamp_(min=0).cpu().numpy()
-            scale = np.full(stop - start, self.lambda_)
-            if self.blend_scale == "row_maximum":
-                scale /= _positive(self._row_maximum[start:stop])
-            squared *= scale[:, None].astype(np.float32)
-            out += squared
-        return out
+            squared = space.approximate(start, stop, columns)
+        else:
+            shape = (stop - start, space.n_gallery - self._n_query)
+            squared = torch.zeros(shape, device=space.gallery.device)
+        return self._codes.blend(start, stop, squared, self._weight[start:stop], 1 - self.lambda_)
 
-    def _jaccard(self, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """Eq. 10: 1 - sum(min) / sum(max), where sum(max) = 2 - sum(min) as rows sum to 1."""
-        size = self._inverted.shape[0]
-        out = np.empty((stop - start, size), dtype=np.float32)
-        codes = self._query_codes
-        for query in range(start, stop):
-            entries = slice(codes.indptr[query], codes.indptr[query + 1])
-            column, value = codes.indices[entries], codes.data[entries]
-            first = self._inverted.indptr[column]
-            length = self._inverted.indptr[column + 1] - first
-            # Places of all entries of these columns of the inverted index, one after another.
-            ends = np.cumsum(length)
-            place = np.arange(ends[-1]) + np.repeat(first - ends + length, length)
-            least = np.minimum(np.repeat(value, length), self._inverted.data[place])
-            shared = np.bincount(self._inverted.indices[place], least, minlength=size)
-            out[query - start] = 1 - shared / (2 - shared)
-        return out
-
-
-def _neighbour_graph(ranked: IntArray) -> sparse.csr_array:
-    """n x n matrix with a one where column j is among the ranked neighbours of row i."""
-    n, k = ranked.shape
-    indptr = np.arange(0, n * k + 1, k)
-    column = ranked.astype(np.int32).reshape(-1)  # a copy: it is sorted in place below
-    graph = sparse.csr_array((np.ones(n * k, dtype=np.float32), column, indptr), shape=(n, n))
-    graph.sort_indices()
-    return graph
-
-
-def _reciprocal(ranked: IntArray) -> sparse.csr_array:
-    """R(i, k) of Eq. 3: j where i and j are each among the other's neighbours; data 1."""
-    graph = _neighbour_graph(ranked)
-    both = graph.multiply(graph.T.tocsr()).tocsr()
-    both.sort_indices()
-    return both
-
-
-def _positive(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Row maxima to divide by: where all features are equal, distances are zero over anything."""
-    return np.where(values > 0, values, 1.0)
+    @contextmanager
+    def _phase(self, name: str, nodes: Tensor) -> Iterator[None]:
+        """Time a phase, on a GPU until its work is done."""
+        with timed(self.timings, name):
+            yield
+            if nodes.is_cuda:
+                torch.cuda.synchronize(nodes.device)
