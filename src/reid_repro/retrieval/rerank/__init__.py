@@ -5,7 +5,16 @@ Each is configured by its constructor, fitted on `(query, gallery)` and asked fo
 """
 
 from reid_repro.retrieval.rerank.base import Reranker
+from reid_repro.retrieval.rerank.gnn import GNN
 from reid_repro.retrieval.rerank.k_reciprocal import KReciprocal
 from reid_repro.retrieval.rerank.query_expansion import AlphaQueryExpansion, AverageQueryExpansion
+from reid_repro.retrieval.rerank.sca import SparseContextualActivation
 
-__all__ = ["AlphaQueryExpansion", "AverageQueryExpansion", "KReciprocal", "Reranker"]
+__all__ = [
+    "GNN",
+    "AlphaQueryExpansion",
+    "AverageQueryExpansion",
+    "KReciprocal",
+    "Reranker",
+    "SparseContextualActivation",
+]

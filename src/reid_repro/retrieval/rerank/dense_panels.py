@@ -22,13 +22,13 @@ from reid_repro.retrieval.rerank.sparse import Rows, Vector
 
 Panel = npt.NDArray[np.float32]
 
-WIDTH = 256  # columns of a panel: at 23,100 rows 24 MB, about what a shared cache holds
+PANEL_ELEMENTS = 6 << 20  # of a panel: 24 MiB, about what a shared cache holds
 STRIP = 32  # columns whose products are summed in float32
 TILE = 1024  # gallery rows that a thread compares at a time
 
 
 class Panels:
-    """An n x n float32 matrix, initially zero, as panels of `WIDTH` columns.
+    """An n x n float32 matrix, initially zero, as panels of columns.
 
     Args:
         n: rows and columns.
@@ -40,7 +40,8 @@ class Panels:
 
     def __init__(self, n: int, memory: int) -> None:
         self.n = n
-        self.count = -(-n // WIDTH)
+        self.step = min(n, max(16, PANEL_ELEMENTS // n))  # columns of a panel
+        self.count = -(-n // self.step)
         size = 4 * n * n
         self._held: list[Panel] | None = None
         if size <= memory:
@@ -57,7 +58,7 @@ class Panels:
 
     def width(self, panel: int) -> int:
         """Columns of a panel; the last may have fewer."""
-        return min(WIDTH, self.n - panel * WIDTH)
+        return min(self.step, self.n - panel * self.step)
 
     def read(self, panel: int, start: int, stop: int, out: Panel | None = None) -> Panel:
         """Rows start:stop of a panel, not to be written to; `out` is where a file's rows go."""
@@ -82,14 +83,14 @@ class Panels:
             view = view[self._file.write(view) :]
 
     def _place(self, panel: int, row: int) -> int:
-        return 4 * (self.n * panel * WIDTH + row * self.width(panel))
+        return 4 * (self.n * panel * self.step + row * self.width(panel))
 
     def fill(self, rows: Rows) -> None:
         """Set the matrix from sparse rows, panel by panel."""
         use_torch_threads()
         for p in range(self.count):
             panel = np.zeros((self.n, self.width(p)), dtype=np.float32)
-            _expand(*rows, p * WIDTH, panel)
+            _expand(*rows, p * self.step, panel)
             self.write(p, 0, panel)
 
     def combine(
@@ -118,15 +119,18 @@ class Panels:
             for q, second in self._starts():
                 if q < p:
                     continue
-                upper = self.read(q, first, first + self.width(p)) * factor[first : first + WIDTH]
+                upper = (
+                    self.read(q, first, first + self.width(p))
+                    * factor[first : first + self.width(p)]
+                )
                 lower = self.read(p, second, second + self.width(q))
-                total = upper + (lower * factor[second : second + WIDTH]).T
+                total = upper + (lower * factor[second : second + self.width(q)]).T
                 self.write(q, first, total)
                 if q > p:
                     self.write(p, second, np.ascontiguousarray(total.T))
 
     def _starts(self) -> Iterator[tuple[int, int]]:
-        return ((p, p * WIDTH) for p in range(self.count))
+        return ((p, p * self.step) for p in range(self.count))
 
     def cosine_rows(self, scale: Vector, start: int, stop: int, first: int, out: Panel) -> None:
         """Write cosine distances of rows start:stop to rows first:n into out, float32.

@@ -72,9 +72,9 @@ class GNN:
         block: queries a block of the search; None chooses from the size.
         memory: bytes for node features during propagation. Sparse rows that would need more, or
             that fill more than 1 / 8 of n x n, become dense: in memory where 4 n^2 bytes are within
-            the bound, otherwise in a temporary file of that size (TMPDIR), of which
-            1 KiB x n is in memory at a time. The file is read and written once a layer, and read
-            once a call of `distances`: with it, ask for many rows at once.
+            the bound, otherwise in a temporary file of that size (TMPDIR), of which 50 MiB or 128 n
+            bytes, whichever is more, are in memory at a time. The file is read and written once a
+            layer, and read once a call of `distances`: with it, ask for many rows at once.
         progress: called with (nodes done, n) during the search, then with (layers done, layers).
 
     Attributes:

@@ -124,8 +124,7 @@ class SparseNodes:
         scale = inverse(row_norms(rows))
         self._query_scale, self._gallery_scale = scale[:n_query], scale[n_query:]
         self._inverted = transpose(rows.part(n_query, n), n)
-        kept = rows.part(0, n_query)
-        self._rows = kept._replace(indices=kept.indices.copy(), data=kept.data.copy())
+        self._rows = rows.part(0, n_query).copied()
 
     def distances(self, start: int, stop: int, out: FloatArray) -> None:
         """See `Nodes`; nodes without a shared neighbour are at exactly 1."""

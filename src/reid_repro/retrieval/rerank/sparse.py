@@ -13,7 +13,7 @@ dense accumulator a part of the rows; nothing is n x n.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,10 @@ class Rows(NamedTuple):
         indptr = self.indptr[start : stop + 1] - first
         return Rows(indptr, self.indices[first:last], self.data[first:last])
 
+    def copied(self) -> Rows:
+        """The same rows in arrays of their own, which keep no larger ones alive."""
+        return Rows(self.indptr.copy(), self.indices.copy(), self.data.copy())
+
 
 def neighbour_rows(neighbours: IntArray, values: FloatArray) -> Rows:
     """Rows that hold values[i, p] in column neighbours[i, p]; both (n, k), columns distinct."""
@@ -63,6 +67,31 @@ def neighbour_rows(neighbours: IntArray, values: FloatArray) -> Rows:
     indices = np.take_along_axis(neighbours, order, axis=1).astype(np.int32)
     data = np.take_along_axis(values, order, axis=1).astype(np.float32, copy=False)
     return Rows(np.arange(0, n * k + 1, k, dtype=np.int64), indices.ravel(), data.ravel())
+
+
+@overload
+def combine_rows(
+    neighbours: IntArray,
+    weights: FloatArray,
+    rows: Rows,
+    n_columns: int,
+    *,
+    own: FloatArray | None = None,
+    maximum: bool = False,
+) -> Rows: ...
+
+
+@overload
+def combine_rows(
+    neighbours: IntArray,
+    weights: FloatArray,
+    rows: Rows,
+    n_columns: int,
+    *,
+    own: FloatArray | None = None,
+    maximum: bool = False,
+    limit: int,
+) -> Rows | None: ...
 
 
 def combine_rows(
