@@ -6,6 +6,8 @@ A line is compared with the line named in `beside`; what its time holds is told 
 
 from __future__ import annotations
 
+from typing import Final
+
 from retrieval_bounds import argsort_evaluator
 from retrieval_line import Line
 from retrieval_peers import fastreid_evaluator
@@ -29,13 +31,13 @@ from retrieval_tasks import (
     single_own,
     single_product,
     topk_searched,
-    torchreid_compiled,
-    torchreid_interpreted,
     torchreid_k_reciprocal,
+    torchreid_scored,
     with_map,
 )
 
-BOUND, PEER = "bound", "peer"
+BOUND: Final = "bound"
+PEER: Final = "peer"
 SMALL_PRODUCT, WIDE_PRODUCT = "product q x g, fp32 torch", "product n x n, fp32 torch"
 WIDE_BF16 = "product n x n, bf16 torch"
 CYTHON, TORCHREID, FASTREID = (
@@ -57,8 +59,8 @@ PRODUCTS: Lines = tuple(
 EVALUATION: Lines = (
     Line("stable argsort evaluator, numpy", "Evaluation", scored(lambda: argsort_evaluator), PEER),
     Line(CYTHON, "Evaluation", scored(fastreid_evaluator), PEER),
-    Line("torchreid evaluator, Cython", "Evaluation", scored(torchreid_compiled), PEER),
-    Line("torchreid evaluator, Python", "Evaluation", scored(torchreid_interpreted), PEER),
+    Line("torchreid evaluator, Cython", "Evaluation", torchreid_scored(compiled=True), PEER),
+    Line("torchreid evaluator, Python", "Evaluation", torchreid_scored(compiled=False), PEER),
     Line("evaluate_distances", "Evaluation", scored(lambda: own_evaluator), beside=CYTHON),
     Line("evaluate", "Evaluation", with_map(None), beside=SMALL_PRODUCT),
 )
