@@ -13,7 +13,9 @@ from retrieval_line import Line
 from retrieval_peers import fastreid_evaluator
 from retrieval_tasks import (
     alpha_expansion,
+    alpha_expansion_of_all,
     average_expansion,
+    average_expansion_of_all,
     dense_gnn,
     faiss_searched,
     fastreid_aqe,
@@ -86,17 +88,17 @@ RERANKING: Lines = (
     Line(
         "AQE, queries and gallery",
         "Re-ranking",
-        rows_only(average_expansion(gallery=True)),
+        rows_only(average_expansion_of_all),
         beside=SEARCH,
     ),
     Line(
         "alpha-QE, queries and gallery",
         "Re-ranking",
-        rows_only(alpha_expansion(gallery=True)),
+        rows_only(alpha_expansion_of_all),
         beside="fast-reid aqe",
     ),
-    Line("AQE with mAP", "Re-ranking", with_map(average_expansion(gallery=False))),
-    Line("alpha-QE with mAP", "Re-ranking", with_map(alpha_expansion(gallery=False))),
+    Line("AQE with mAP", "Re-ranking", with_map(average_expansion)),
+    Line("alpha-QE with mAP", "Re-ranking", with_map(alpha_expansion)),
     Line("SCA", "Re-ranking", rows_only(sca), beside=SEARCH),
     Line("SCA with mAP", "Re-ranking", with_map(sca)),
 )

@@ -71,16 +71,29 @@ def sca() -> Reranker:
     return SparseContextualActivation(20, 6)
 
 
-def average_expansion(*, gallery: bool) -> Maker:
+def average_expansion() -> Reranker:
     from reid_repro.retrieval.rerank import AverageQueryExpansion
 
-    return lambda: AverageQueryExpansion(QE_K, expand_gallery=gallery)
+    return AverageQueryExpansion(QE_K)
 
 
-def alpha_expansion(*, gallery: bool) -> Maker:
+def alpha_expansion() -> Reranker:
     from reid_repro.retrieval.rerank import AlphaQueryExpansion
 
-    return lambda: AlphaQueryExpansion(QE_K, 3.0, expand_gallery=gallery)
+    return AlphaQueryExpansion(QE_K, 3.0)
+
+
+def average_expansion_of_all() -> Reranker:
+    """As fast-reid does it: queries and gallery, neighbours among both, one of k the image."""
+    from reid_repro.retrieval.rerank import AverageQueryExpansion
+
+    return AverageQueryExpansion(QE_K - 1, expand_gallery=True, pool="all")
+
+
+def alpha_expansion_of_all() -> Reranker:
+    from reid_repro.retrieval.rerank import AlphaQueryExpansion
+
+    return AlphaQueryExpansion(QE_K - 1, 3.0, expand_gallery=True, pool="all")
 
 
 def phases(timings: dict[str, float]) -> Facts:
