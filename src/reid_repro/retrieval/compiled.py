@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 import torch
+from numba.extending import overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,6 +25,18 @@ def kernel(function: F) -> F:
 def inner(function: F) -> F:
     """Compile a function that kernels call, inlined into them by the compiler where it pays."""
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def reassociated(function: F) -> F:
+    """`inner` for a sum whose order may be chosen by the compiler: vectorised, fixed per build."""
+    options = {"reassoc", "contract"}
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=options)(function)
+    return cast(F, compiled)
+
+
+def variants_of(name: Callable[..., Any]) -> Callable[[F], F]:
+    """Compiled code that calls `name` gets what the function returns for the argument types."""
+    return cast(Callable[[F], F], overload(name))
 
 
 def use_torch_threads() -> int:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -26,14 +27,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from reid_repro.retrieval.compiled import use_torch_threads
+from reid_repro.retrieval.exact import squared_pairs
+from reid_repro.retrieval.products import as_many_threads, multiply, product_for
+from reid_repro.retrieval.rows import mean_row, normalised, shifted, squared_norms
+
 Metric = Literal["euclidean", "cosine"]
 Features = npt.NDArray[np.floating[Any]] | Tensor
 
 UNIT_ROUNDOFF = 2.0**-24
 SMALLEST_NORMAL = 2.0**-126
 LARGEST_NORM = 1e18  # beyond it the squares of float32 features overflow
-PAIR_ELEMENTS = 1 << 17  # elements of a chunk of exact pairs: 1 MiB in float64 stays in cache
-ROW_ELEMENTS = 1 << 22  # elements of a chunk of feature rows taken to float64
+PAIR_ELEMENTS = 1 << 24  # elements of a chunk of exact pairs on a GPU
 BLOCK_ELEMENTS = 1 << 23  # elements of a default block x gallery matrix (32 MiB in float32)
 
 
@@ -73,16 +78,6 @@ def as_features(features: Features, name: str, device: torch.device | str | None
     return tensor
 
 
-def normalised(features: Tensor) -> Tensor:
-    """L2-normalise rows (n, d) in float64, rounded to float32; zero rows stay zero."""
-    out = torch.empty_like(features)
-    for rows in _row_chunks(features):
-        chunk = features[rows].double()
-        norm = chunk.square().sum(1, keepdim=True).sqrt_()
-        out[rows] = chunk.div_(torch.where(norm > 0, norm, torch.ones_like(norm))).float()
-    return out
-
-
 class FeatureSpace:
     """Queries (n, d) and gallery (g, d) prepared for one metric.
 
@@ -119,30 +114,38 @@ class FeatureSpace:
         return self.gallery.shape[0]
 
     def _prepare(self) -> None:
-        """Set the operands of the product: centred when the features sit far off the origin.
+        """Choose the origin of the products: the gallery's centre when features sit far off zero.
 
         Distances do not move with the origin but the rounding error of the product grows with the
         norms: features in a narrow cone (an untrained network) would leave too much undecided.
         """
         same = self.queries is self.gallery
-        centre = _mean(self.gallery)
-        typical = float(_squared_norms(self.gallery).mean())
-        if float(centre.square().sum()) > 0.25 * typical:
-            self._right = _shifted(self.gallery, centre)
-            self._left = self._right if same else _shifted(self.queries, centre)
-        else:
-            self._left, self._right = self.queries, self.gallery
-        left, right = _squared_norms(self._left), _squared_norms(self._right)
+        centre = mean_row(self.gallery)
+        right = squared_norms(self.gallery, None)
+        self.centre: Tensor | None = None
+        if float(centre.square().sum()) > 0.25 * float(right.mean()):
+            self.centre = centre
+            right = squared_norms(self.gallery, centre)
+        left = right if same else squared_norms(self.queries, self.centre)
         largest = float(max(left.max(), right.max())) ** 0.5
         if not largest < LARGEST_NORM:
             raise ValueError(f"features have norms up to {largest:.3g}: scale them down")
-        self._left_zero, self._right_zero = (
-            self._zero_bias(self.queries),
-            self._zero_bias(self.gallery),
+        self.gallery_zero = self._zero_bias(self.gallery)
+        self.query_zero = self.gallery_zero if same else self._zero_bias(self.queries)
+        self.query_halves, self.gallery_halves = (
+            (left + self.query_zero) / 2,
+            (right + self.gallery_zero) / 2,
         )
-        self._left_squared = (left + self._left_zero).float()
-        self._right_squared = (right + self._right_zero).float()
         self._slack = self._rounding_bound(left.sqrt(), float(right.max()) ** 0.5)
+
+    @cached_property
+    def _operands(self) -> tuple[Tensor, Tensor]:
+        """Rows of the float32 product; copies only where they are centred."""
+        if self.centre is None:
+            return self.queries, self.gallery
+        right = shifted(self.gallery, self.centre)
+        same = self.queries is self.gallery
+        return right if same else shifted(self.queries, self.centre), right
 
     def _zero_bias(self, features: Tensor) -> Tensor:
         if self.metric == "euclidean":
@@ -165,37 +168,52 @@ class FeatureSpace:
         bound = bound + 16 * UNIT_ROUNDOFF * spread + 4 * dim * SMALLEST_NORMAL
         return (bound * (1 + 4 * UNIT_ROUNDOFF)).float()[:, None]
 
-    def approximate(self, start: int, stop: int, columns: slice = slice(None)) -> Tensor:
+    def approximate(
+        self, start: int, stop: int, columns: slice = slice(None), out: Tensor | None = None
+    ) -> Tensor:
         """Squared distances of queries start:stop to gallery[columns], float32, within slack().
 
-        Values may be slightly negative. Shape (stop - start, number of columns).
+        Values may be slightly negative. Shape (stop - start, number of columns); `out`, where
+        given, is a contiguous matrix of that shape to write into.
         """
-        with full_precision(self.gallery.device):
-            block = torch.addmm(
-                self._right_squared[columns],
-                self._left[start:stop],
-                self._right[columns].T,
-                alpha=-2.0,
-            )
-        return block.add_(self._left_squared[start:stop, None])
+        return self.approximate_rows(slice(start, stop), columns, out)
 
-    def slack(self, start: int, stop: int) -> Tensor:
-        """Bound on the error of `approximate`, (stop - start, 1) float32.
+    def approximate_rows(
+        self, rows: slice | Tensor, columns: slice = slice(None), out: Tensor | None = None
+    ) -> Tensor:
+        """`approximate` for any queries: a slice, or their numbers."""
+        left, right = (side[at] for side, at in zip(self._operands, (rows, columns), strict=True))
+        if out is None:
+            out = torch.empty((len(left), len(right)), device=right.device)
+        product = product_for("float32", right.device, left.numel() * len(right))
+        with full_precision(right.device), as_many_threads():
+            multiply(left * -2, right, out, product)
+        out.add_((2 * self.gallery_halves[columns]).float())
+        return out.add_((2 * self.query_halves[rows]).float()[:, None])
+
+    def slack(self, rows: slice | Tensor) -> Tensor:
+        """Bound on the error of `approximate` for queries `rows`, (m, 1) float32.
 
         An entry whose approximate squared distance is more than this from the exact squared
         distance of another is on the same side of it in the final float32 order.
         """
-        return self._slack[start:stop]
+        return self._slack[rows]
 
     def exact(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Exact squared distances of the pairs (queries[rows], gallery[columns]), (p,) float64."""
-        out = torch.empty(len(rows), dtype=torch.float64, device=self.gallery.device)
-        step = max(1, PAIR_ELEMENTS // self.gallery.shape[1])
-        for first in range(0, len(rows), step):
-            pairs = slice(first, first + step)
-            out[pairs] = _squared_pairs(self.queries, self.gallery, rows[pairs], columns[pairs])
+        if self.gallery.device.type == "cpu":
+            use_torch_threads()
+            pairs = self.queries.numpy(), self.gallery.numpy(), rows.numpy(), columns.numpy()
+            out = torch.from_numpy(squared_pairs(*pairs))
+        else:
+            out = torch.empty(len(rows), dtype=torch.float64, device=self.gallery.device)
+            step = max(1, PAIR_ELEMENTS // self.gallery.shape[1])
+            for first in range(0, len(rows), step):
+                pair = slice(first, first + step)
+                gap = self.queries[rows[pair]].double() - self.gallery[columns[pair]].double()
+                out[pair] = gap.square_().sum(1)
         if self.metric == "cosine":
-            out += self._left_zero[rows] + self._right_zero[columns]
+            out += self.query_zero[rows] + self.gallery_zero[columns]
         return out
 
     def distance(self, squared: Tensor) -> Tensor:
@@ -215,36 +233,3 @@ def full_precision(device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(before)
-
-
-def _squared_pairs(left: Tensor, right: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Squared differences of pairs of rows, summed in float64."""
-    if left.device.type == "cpu":  # numpy subtracts two float32 rows into float64 in one pass
-        x, y = left.numpy()[rows.numpy()], right.numpy()[columns.numpy()]
-        gap = np.subtract(x, y, dtype=np.float64)
-        return torch.from_numpy(np.einsum("pd,pd->p", gap, gap))
-    return left[rows].double().sub_(right[columns].double()).square_().sum(1)
-
-
-def _row_chunks(features: Tensor) -> Iterator[slice]:
-    step = max(1, ROW_ELEMENTS // features.shape[1])
-    for first in range(0, features.shape[0], step):
-        yield slice(first, first + step)
-
-
-def _mean(features: Tensor) -> Tensor:
-    total = torch.zeros(features.shape[1], dtype=torch.float64, device=features.device)
-    for rows in _row_chunks(features):
-        total += features[rows].double().sum(0)
-    return total / features.shape[0]
-
-
-def _squared_norms(features: Tensor) -> Tensor:
-    return torch.cat([features[rows].double().square_().sum(1) for rows in _row_chunks(features)])
-
-
-def _shifted(features: Tensor, centre: Tensor) -> Tensor:
-    out = torch.empty_like(features)
-    for rows in _row_chunks(features):
-        out[rows] = features[rows].double().sub_(centre).float()
-    return out

@@ -158,7 +158,7 @@ def _exact_rows(
         columns = [matches.of(row)[0] for row in range(start, stop)]
         at_match, target = _exact_pairs(space, start, columns)
         distance[at_match] = space.distance(target).cpu().numpy()
-        slack = space.slack(start, stop).cpu().numpy()
+        slack = space.slack(slice(start, stop)).cpu().numpy()
         near = _near_targets(squared.cpu().numpy(), columns, target.cpu().numpy(), slack)
         at_near, value = _exact_pairs(space, start, near)
         distance[at_near] = space.distance(value).cpu().numpy()

@@ -1,9 +1,12 @@
-"""Exact k-nearest-neighbour search by blocks of queries, without an n x n matrix.
+"""Exact k-nearest-neighbour search by tiles, without an n x n matrix.
 
-A block's float32 product proposes a few more than k candidates; these are re-scored exactly; a row
-is done when the bound on the product's error proves that no other entry can belong to the k
-nearest, and is otherwise searched again among all entries within that bound (`distances.py`).
-The answer is therefore the same for every block size and device, and ties follow gallery order.
+A matrix product, in bfloat16 where the hardware is fast at it and in float32 elsewhere, proposes
+the entries that can belong to the k nearest within a bound on its error (`operands.py`,
+`candidates.py`); these are re-scored exactly. When the queries are the gallery, only the tiles on
+and above the diagonal are multiplied: each serves its rows and its columns. Rows with too many
+candidates (masses of near copies), and everything on a GPU, go through `dense_search.py`.
+The answer is therefore the same for every tile size, precision and device, and ties follow gallery
+order.
 """
 
 from __future__ import annotations
@@ -16,6 +19,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from reid_repro.retrieval.candidates import (
+    NOBODY,
+    Stream,
+    Tile,
+    farthest_of,
+    finish,
+    nearest_of,
+    stream,
+    take_columns,
+    take_rows,
+)
+from reid_repro.retrieval.compiled import use_torch_threads
+from reid_repro.retrieval.dense_search import search_rows
 from reid_repro.retrieval.distances import (
     Features,
     FeatureSpace,
@@ -24,9 +40,18 @@ from reid_repro.retrieval.distances import (
     check_choice,
     default_block,
 )
+from reid_repro.retrieval.operands import HalfDistances
+from reid_repro.retrieval.products import (
+    Precision,
+    as_many_threads,
+    multiply,
+    product_for,
+)
 
 SelfMatch = Literal["keep", "first", "exclude"]
 Progress = Callable[[int, int], None]
+
+TILE = 2048  # 8 MiB in bfloat16: the caches that several cores share hold it
 
 
 class Neighbours(NamedTuple):
@@ -53,6 +78,7 @@ def knn(
     block: int | None = None,
     self_match: SelfMatch = "keep",
     device: torch.device | str | None = None,
+    precision: Precision = "auto",
     progress: Progress | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Exact k nearest gallery entries of every query: indices and distances, nearest first.
@@ -62,10 +88,12 @@ def knn(
         gallery: features (g, d).
         k: neighbours a query, 1 to g (g - 1 with `self_match="exclude"`).
         metric: see `distances.py`; a zero vector is at cosine distance 1 from everything.
-        block: queries a block; memory grows with block x g. The answer does not depend on it.
+        block: rows and columns of a tile. The answer does not depend on it.
         self_match: when the queries are the gallery, row for row: "first" puts a query's own entry
             before its exact copies, "exclude" leaves it out. "keep" treats it like any other.
         device: where to search; default: where the features are.
+        precision: of the product that proposes: "auto" takes what is fastest here. The answer
+            does not depend on it.
         progress: called with (queries done, n) after each block.
 
     Returns:
@@ -78,7 +106,9 @@ def knn(
     gallery = as_features(gallery, "gallery", device)
     queries = gallery if same else as_features(queries, "queries", device)
     space = FeatureSpace(queries, gallery, metric)
-    found = neighbours(space, k, block=block, self_match=self_match, progress=progress)
+    found = neighbours(
+        space, k, block=block, self_match=self_match, precision=precision, progress=progress
+    )
     return found.indices, found.distances
 
 
@@ -89,40 +119,172 @@ def neighbours(
     block: int | None = None,
     self_match: SelfMatch = "keep",
     farthest: bool = False,
+    precision: Precision = "auto",
     progress: Progress | None = None,
 ) -> Neighbours:
     """`knn` on a prepared space, with `farthest` that distance of each query from the same pass."""
     n, g = space.n_queries, space.n_gallery
-    _check(k, n, g, block, self_match)
-    step = block or default_block(g)
-    indices = np.empty((n, k), dtype=np.int64)
-    distances = np.empty((n, k), dtype=np.float32)
-    far = np.empty(n, dtype=np.float32) if farthest else None
-    for start in range(0, n, step):
-        stop = min(start + step, n)
-        approximate = space.approximate(start, stop)
-        rows = torch.arange(start, stop, device=approximate.device)
-        if far is not None:
-            squared = space.exact(rows, approximate.argmax(1))
-            far[start:stop] = space.distance(squared).cpu().numpy()
-        others = k
-        if self_match != "keep":
-            approximate[rows - start, rows] = torch.inf
-            others = k - (self_match == "first")
-        column, distance = _nearest(space, approximate, start, others)
-        if self_match == "first":
-            column = torch.cat([rows[:, None], column], 1)
-            own = space.distance(space.exact(rows, rows))
-            distance = torch.cat([own[:, None], distance], 1)
-        indices[start:stop] = column.cpu().numpy()
-        distances[start:stop] = distance.cpu().numpy()
-        if progress is not None:
-            progress(stop, n)
-    return Neighbours(indices, distances, far)
+    _check(k, n, g, block, self_match, precision)
+    found = Neighbours(
+        np.empty((n, k), dtype=np.int64),
+        np.empty((n, k), dtype=np.float32),
+        np.empty(n, dtype=np.float32) if farthest else None,
+    )
+    own = self_match == "first"
+    others = Neighbours(found.indices[:, own:], found.distances[:, own:], found.farthest)
+    search = _Search(space, others, self_match != "keep", block or TILE, precision)
+    search.run(progress)
+    if own:
+        rows = torch.arange(n, device=space.gallery.device)
+        found.indices[:, 0] = np.arange(n)
+        found.distances[:, 0] = space.distance(space.exact(rows, rows)).cpu().numpy()
+    return found
 
 
-def _check(k: int, n: int, g: int, block: int | None, self_match: str) -> None:
+class _Search:
+    """One search: where it looks, and the arrays that it fills (`others`: without the self)."""
+
+    def __init__(
+        self,
+        space: FeatureSpace,
+        others: Neighbours,
+        skip_self: bool,
+        tile: int,
+        precision: Precision,
+    ) -> None:
+        self.space, self.others, self.skip_self = space, others, skip_self
+        self.k, self.tile, self.precision = others.indices.shape[1], tile, precision
+
+    def run(self, progress: Progress | None) -> None:
+        """Fill the arrays."""
+        n, g = self.space.n_queries, self.space.n_gallery
+        report = progress or (lambda done, total: None)
+        device = self.space.gallery.device
+        if device.type != "cpu":
+            for start in range(0, n, self.tile):
+                stop = min(start + self.tile, n)
+                self._dense(torch.arange(start, stop, device=device))
+                report(stop, n)
+            return
+        use_torch_threads()
+        depth = self.space.gallery.shape[1]
+        with as_many_threads():
+            halves = HalfDistances(self.space, product_for(self.precision, device, n * g * depth))
+            if self.space.queries is self.space.gallery:
+                self._symmetric(halves, report)
+            else:
+                self._rectangular(halves, report)
+
+    def _streams(self, halves: HalfDistances, rows: slice) -> list[Stream]:
+        """Empty streams for queries `rows`: the nearest, and the farthest where asked for."""
+        margin = halves.margin[rows].numpy()
+        wanted = [(self.k, False)] if self.k else []
+        wanted += [(1, True)] if self.others.farthest is not None else []
+        return [
+            stream(
+                margin,
+                k,
+                n_gallery=self.space.n_gallery,
+                bfloat16=halves.product == "bfloat16",
+                widening=halves.widening,
+                farthest=far,
+            )
+            for k, far in wanted
+        ]
+
+    def _symmetric(self, halves: HalfDistances, report: Progress) -> None:
+        n, step = self.space.n_queries, self.tile
+        streams = self._streams(halves, slice(0, n))
+        tiles = _Tiles(halves, step)
+        for row in range(0, n, step):
+            left = halves.left(slice(row, row + step))
+            for column in range(row, n, step):
+                tile = tiles.multiply(left, column)
+                for at in streams:
+                    take_rows(at, tile, row, column, self._own(at, row))
+                    if column > row:
+                        take_columns(at, tile, row, column)
+            report(min(row + step, n), n)
+        self._settle(streams, 0)
+
+    def _rectangular(self, halves: HalfDistances, report: Progress) -> None:
+        n, g, step = self.space.n_queries, self.space.n_gallery, self.tile
+        tiles = _Tiles(halves, step)
+        for start in range(0, n, step):
+            stop = min(start + step, n)
+            streams = self._streams(halves, slice(start, stop))
+            left = halves.left(slice(start, stop))
+            for column in range(0, g, step):
+                tile = tiles.multiply(left, column)
+                for at in streams:
+                    take_rows(at, tile, 0, column, self._own(at, start))
+            self._settle(streams, start)
+            report(stop, n)
+
+    def _own(self, at: Stream, row: int) -> int:
+        return row if self.skip_self and at.nearest else NOBODY
+
+    def _settle(self, streams: list[Stream], start: int) -> None:
+        """Re-score the candidates of queries from `start`; search marked rows by other means."""
+        space, others = self.space, self.others
+        cosine = space.metric == "cosine"
+        zeros = space.query_zero.numpy(), space.gallery_zero.numpy()
+        features = space.queries.numpy(), space.gallery.numpy()
+        marked = np.zeros(len(streams[0].filled) if streams else 0, dtype=bool)
+        for at in streams:
+            finish(at)
+            rows = slice(start, start + len(at.filled))
+            if at.nearest:
+                out = others.indices[rows], others.distances[rows]
+                nearest_of(at, start, self.k, *features, zeros, cosine, *out)
+                marked |= at.filled < 0
+            else:
+                assert others.farthest is not None
+                farthest_of(at, start, *features, zeros, cosine, others.farthest[rows])
+                marked |= at.filled <= 0
+        rest = torch.from_numpy(np.flatnonzero(marked) + start)
+        step = default_block(space.n_gallery)
+        for first in range(0, len(rest), step):
+            self._dense(rest[first : first + step])
+
+    def _dense(self, rows: Tensor) -> None:
+        found = search_rows(
+            self.space,
+            rows,
+            self.k,
+            skip_self=self.skip_self,
+            farthest=self.others.farthest is not None,
+        )
+        at = rows.cpu().numpy()
+        self.others.indices[at] = found.columns.cpu().numpy()
+        self.others.distances[at] = found.distances.cpu().numpy()
+        if self.others.farthest is not None and found.farthest is not None:
+            self.others.farthest[at] = found.farthest.cpu().numpy()
+
+
+class _Tiles:
+    """Products of tiles into one buffer, as the kernels read them."""
+
+    def __init__(self, halves: HalfDistances, step: int) -> None:
+        self._halves, self._step = halves, step
+        self._buffer = torch.empty(0, dtype=halves.dtype)
+
+    def multiply(self, left: Tensor, column: int) -> Tile:
+        """Half distances of the left rows to the gallery from `column` on, at most `step` wide."""
+        right = self._halves.right(slice(column, column + self._step))
+        size = len(left) * len(right)
+        if self._buffer.numel() < size:
+            self._buffer = torch.empty(size, dtype=self._halves.dtype)
+        out = self._buffer[:size].view(len(left), len(right))
+        multiply(left, right, out, self._halves.product)
+        if self._halves.product == "bfloat16":
+            out = out.view(torch.int16)
+        return out.numpy()
+
+
+def _check(k: int, n: int, g: int, block: int | None, self_match: str, precision: str) -> None:
     check_choice("self_match", self_match, SelfMatch)
+    check_choice("precision", precision, Precision)
     if self_match != "keep" and n != g:
         raise ValueError(
             f"self_match={self_match!r} needs the queries to be the gallery: {n} and {g} rows"
@@ -132,32 +294,3 @@ def _check(k: int, n: int, g: int, block: int | None, self_match: str) -> None:
         raise ValueError(f"k is {k}: use 1 to {most}, the gallery entries that a query can have")
     if block is not None and block < 1:
         raise ValueError(f"block is {block}: use at least one query a block")
-
-
-def _nearest(space: FeatureSpace, approximate: Tensor, start: int, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest of a block of approximate squared rows; entries at infinity are left out."""
-    m, g = approximate.shape
-    if k == 0:
-        empty = torch.empty((m, 0), device=approximate.device)
-        return empty.long(), empty
-    width = min(g, k + max(8, k // 4))
-    bound, column = torch.topk(approximate, width, dim=1, largest=False)
-    column = column.sort(1).values  # gallery order, so that stable sorts keep it among ties
-    rows = torch.arange(start, start + m, device=column.device)
-    squared = space.exact(rows.repeat_interleave(width), column.reshape(-1)).view(m, width)
-    masked = torch.isinf(approximate.gather(1, column))
-    squared.masked_fill_(masked, torch.inf)
-    distance, order = space.distance(squared).sort(dim=1, stable=True)
-    column = column.gather(1, order)[:, :k].contiguous()
-    distance = distance[:, :k].contiguous()
-    if width < g:
-        kth = squared.sort(1).values[:, k - 1 : k]
-        slack = space.slack(start, start + m)
-        # All entries left out are at least as far as the last candidate in the product.
-        unsure = (bound[:, -1:] <= kth + slack).squeeze(1)
-        for row in unsure.nonzero().squeeze(1).tolist():
-            near = (approximate[row] <= kth[row] + slack[row]).nonzero().squeeze(1)
-            value = space.distance(space.exact(torch.full_like(near, start + row), near))
-            value, order = value.sort(stable=True)
-            column[row], distance[row] = near[order[:k]], value[:k]
-    return column, distance

@@ -1,0 +1,84 @@
+"""Which matrix product is fastest here: float32 by torch or numpy, or bfloat16 by torch.
+
+Their results differ in the last bits (bfloat16: in the eighth), which the certified searches allow
+for. So the choice is one of speed alone, and is made by measuring once: libraries differ by half
+on the same processor, and bfloat16 is fast only where the hardware multiplies it.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController
+from torch import Tensor
+
+Product = Literal["float32-torch", "float32-numpy", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16"]
+PROBE = (512, 1024, 512)  # rows, columns and depth of the products that are timed
+WORTH_PROBING = 1 << 33  # multiplications; below, a search takes a fraction of a second anyway
+
+
+def product_for(precision: Precision, device: torch.device, multiplications: int) -> Product:
+    """The product to use for a search of so many multiplications."""
+    if precision == "bfloat16":
+        return "bfloat16"
+    if device.type == "cpu":
+        if multiplications < WORTH_PROBING:
+            return "float32-numpy"
+        return _fastest(precision, torch.get_num_threads())
+    native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return "bfloat16" if precision == "auto" and native else "float32-torch"
+
+
+def multiply(left: Tensor, right: Tensor, out: Tensor, product: Product) -> None:
+    """`left @ right.T` of contiguous matrices into `out`, all of one type."""
+    if product == "float32-numpy":
+        np.matmul(left.numpy(), right.numpy().T, out=out.numpy())
+    else:
+        torch.mm(left, right.T, out=out)
+
+
+@functools.cache
+def _fastest(precision: Precision, threads: int) -> Product:
+    rows, columns, depth = PROBE
+    left = torch.linspace(-1, 1, rows * depth).view(rows, depth)
+    right = torch.linspace(1, -1, columns * depth).view(columns, depth)
+    kinds: list[Product] = ["float32-torch", "float32-numpy"]
+    if precision == "auto":
+        kinds.append("bfloat16")
+    with as_many_threads():
+        return min(kinds, key=lambda kind: _seconds(left, right, kind))
+
+
+def _seconds(left: Tensor, right: Tensor, product: Product) -> float:
+    dtype = torch.bfloat16 if product == "bfloat16" else torch.float32
+    left, right = left.to(dtype), right.to(dtype)
+    out = torch.empty(len(left), len(right), dtype=dtype)
+    return _best(lambda: multiply(left, right, out, product))
+
+
+def _best(task: Callable[[], None], repeat: int = 4) -> float:
+    best = float("inf")
+    for _ in range(repeat):
+        begin = time.perf_counter()
+        task()
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+@functools.cache
+def _pools() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@contextmanager
+def as_many_threads() -> Iterator[None]:
+    """numpy's products use as many threads as torch's, so that one setting holds for both."""
+    with _pools().limit(limits=torch.get_num_threads(), user_api="blas"):
+        yield
