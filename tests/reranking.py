@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 Floats = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
@@ -118,3 +122,20 @@ def cosine_distances(left: Matrix, right: Matrix | Floats) -> Matrix:
     x = left / np.linalg.norm(left, axis=1, keepdims=True)
     y = right / np.linalg.norm(right, axis=1, keepdims=True)
     return 1 - x @ y.T.astype(np.float64)
+
+
+def peak_growth(work: Callable[[], None]) -> int:
+    """Bytes by which the resident memory of this process grows at most while `work` runs."""
+    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+
+    def kibibytes(field: str) -> int:
+        line = next(line for line in status.read_text().splitlines() if line.startswith(field))
+        return int(line.split()[1])
+
+    try:
+        reset.write_text("5")  # the high-water mark starts again from here
+    except OSError:
+        pytest.skip("the system does not tell the peak of a part of a process")
+    before = kibibytes("VmRSS")
+    work()
+    return 1024 * (kibibytes("VmHWM") - before)

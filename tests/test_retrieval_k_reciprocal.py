@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reranking import clustered, dense_k_reciprocal
+from reranking import clustered, dense_k_reciprocal, peak_growth
 
 from reid_repro.retrieval.rerank import (
     KReciprocal,
@@ -158,6 +158,30 @@ def test_any_float_type_and_layout_is_the_same_input() -> None:
     for given_query, given_gallery in inputs:
         got = KReciprocal(8, 3).fit(given_query, given_gallery).distances(0, 10)
         np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_gives_the_same_rows() -> None:
+    query, gallery = clustered(1, 50, 700, identities=40, copies=30)
+    for options in ({}, {"lambda_": 0.0, "overlap": "at_least"}, {"weight_scale": "none"}):
+        want = KReciprocal(**options).fit(query, gallery).distances(0, 50)
+        sides = torch.from_numpy(query).cuda(), torch.from_numpy(gallery).cuda()
+        got = KReciprocal(**options).fit(*sides).distances(0, 50)
+        np.testing.assert_allclose(got, want, atol=1e-6)
+        again = KReciprocal(**options).fit(*sides).distances(0, 50)
+        np.testing.assert_array_equal(again, got)
+
+
+def test_memory_stays_far_below_all_pairs() -> None:
+    query, gallery = clustered(1, 500, 19_500, dim=4, identities=2000)
+    KReciprocal(4, 2).fit(query[:10], gallery[:90]).distances(0, 10)  # compiled beforehand
+
+    def rerank() -> None:
+        reranker = KReciprocal().fit(query, gallery)
+        for start in range(0, 500, 50):
+            reranker.distances(start, start + 50)
+
+    assert peak_growth(rerank) < 300 << 20  # a byte for every pair of nodes is 400 MB
 
 
 @pytest.mark.parametrize("tensors", [False, True])

@@ -1,9 +1,13 @@
 """k-reciprocal encoding by torch operations: the steps of `k_reciprocal.py` for any device.
 
-Nothing leaves the device until a block of rows is returned. Sums over sparse entries are made
+The neighbour lists come from the search through the host; after that nothing leaves the device
+until a block of rows is returned. Sums over sparse entries are made
 repeatable without an order of threads: sets are padded rows with one entry a column, a mean of
 codes sums a padded row of at most k2 addends, and the scattered sums of the Jaccard distance are
 integers (weights are held in units of 2^-40, far below float32's resolution of them).
+
+The tests run these steps on the CPU against the compiled ones, and on a GPU where they find one;
+their time on a GPU has not been measured.
 """
 
 from __future__ import annotations
