@@ -34,6 +34,8 @@ Aggregate = Literal["sum", "mean", "max"]
 NodeFeatures = Literal["symmetric", "adjacency", "features"]
 Symmetric = Literal["paper", "authors"]
 
+ROUNDING = 2.0**-22  # smaller similarities are what float32 leaves of zero
+
 
 class GNN:
     """GNN re-ranking, the paper's equations by default.
@@ -162,7 +164,8 @@ class GNN:
         check_rows(start, stop, self._n_query)
         with timed(self.timings, "distances"):
             out = np.empty((stop - start, self._n_gallery), dtype=np.float32)
-            self._nodes.distances(start, stop, out)
+            if start < stop:
+                self._nodes.distances(start, stop, out)
             if self._space is not None:
                 step = self.block or default_block(self._n_gallery)
                 for first in range(start, stop, step):
@@ -190,7 +193,8 @@ class GNN:
 
     def _messages(self, found: Neighbours, k2: int) -> Messages:
         """The edges of Eq. 12 with the weights of Eq. 14."""
-        similarity = np.maximum(1 - found.distances[:, :k2].astype(np.float64), 0)
+        similarity = 1 - found.distances[:, :k2].astype(np.float64)
+        similarity[similarity < ROUNDING] = 0
         weights = similarity**self.alpha if self.edge_weights else np.ones_like(similarity)
         if self.aggregate == "mean":
             weights /= k2
