@@ -1,0 +1,107 @@
+"""The furthest pair of a group that is too large for its products to be kept.
+
+A few sweeps over the group find a pair that is nearly the furthest. Then the products are computed
+one tile at a time, and only the pairs that the bounds of `groups_block.py` allow to be at least as
+far are computed from the features.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import torch
+
+from reid_repro.retrieval.compiled import kernel
+from reid_repro.retrieval.groups_block import Block
+from reid_repro.retrieval.groups_kernels import (
+    OUTPUT,
+    Bits,
+    Integers,
+    Reals,
+    Singles,
+    distance,
+    row_error,
+    widened,
+)
+
+SWEEPS = 3
+
+
+def furthest_pair_streamed(block: Block) -> tuple[int, int, np.float32]:
+    """Furthest two rows of a block, the first in order among equals, and their distance."""
+    own = _own_terms(block.squared, block.norm, block.residue, block.accumulation)
+    pair, far = _distant_pair(block)
+    for i, j, tile in block.tiles():
+        bits = tile.bfloat16().view(torch.uint16).numpy()
+        best, left, right = _furthest_in_rows(
+            block.features, block.members, bits, block.squared, own, i, j, block.scale, far
+        )
+        if best.max() >= far:
+            row = int(best.argmax())  # rows in order: the first of the furthest
+            found = int(left[row]), int(right[row])
+            pair = found if best[row] > far else min(pair, found)
+            far = best[row]
+    return *pair, far
+
+
+def _distant_pair(block: Block) -> tuple[tuple[int, int], np.float32]:
+    """A pair to start from: a few times the furthest row from the last one."""
+    pair, far, row = (0, 0), np.float32(-1), 0
+    for _ in range(SWEEPS):
+        distances = _distances_from(block.features, block.members, row)
+        other = int(distances.argmax())
+        if distances[other] > far:
+            pair, far = (min(row, other), max(row, other)), distances[other]
+        row = other
+    return pair, far
+
+
+@kernel
+def _distances_from(features: Singles, members: Integers, row: int) -> Singles:
+    out = np.empty(len(members), dtype=np.float32)
+    for i in numba.prange(len(members)):
+        out[i] = distance(features, members[row], members[i])
+    return out
+
+
+@kernel
+def _own_terms(squared: Singles, norm: Reals, residue: Reals, accumulation: float) -> Singles:
+    """A row's own part of the bound of its distances: its squared norm and error."""
+    most_norm, most_residue = norm.max(), residue.max()
+    out = np.empty(len(squared), dtype=np.float32)
+    for i in numba.prange(len(squared)):
+        error = row_error(norm[i], residue[i], most_norm, most_residue, accumulation)
+        out[i] = np.float32(np.float64(squared[i]) + error)
+    return out
+
+
+@kernel
+def _furthest_in_rows(
+    features: Singles,
+    members: Integers,
+    tile: Bits,
+    squared: Singles,
+    own: Singles,
+    first: int,
+    second: int,
+    scale: float,
+    least: np.float32,
+) -> tuple[Singles, Integers, Integers]:
+    """Per row of a tile, its furthest pair among those that may be as far as `least`, or -1."""
+    n = len(tile)
+    best = np.full(n, -1, dtype=np.float32)
+    left, right = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    for a in numba.prange(n):
+        i = first + a
+        left[a], right[a] = i, i
+        for c in range(n):
+            j = second + c
+            if j <= i:
+                continue
+            value = widened(tile[a, c])
+            bound = squared[j] - np.float32(2) * value + OUTPUT * abs(value)
+            if np.float64(bound + own[i]) >= np.float64(max(least, best[a])) * scale:
+                gap = distance(features, members[i], members[j])
+                if gap > best[a]:
+                    best[a], right[a] = gap, j
+    return best, left, right
