@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import reid_repro.retrieval.matches as matches_module
+import reid_repro.retrieval.ranking as ranking_module
 import reid_repro.retrieval.metrics as metrics_module
 from reid_repro.retrieval import average_precision, evaluate, evaluate_distances
 
@@ -168,7 +168,7 @@ def test_evaluation_of_distances_is_the_naive_walk(
 
     with pytest.MonkeyPatch.context() as patch:
         if sorting:  # the way of queries with very many matches
-            patch.setattr(matches_module, "COUNTED_MATCHES", 0)
+            patch.setattr(ranking_module, "COUNTED_MATCHES", 0)
         if want is None:
             with pytest.raises(ValueError, match="no query has a match"):
                 evaluate_distances(distances, **labels, **rule, ranks=12)

@@ -1,8 +1,7 @@
-"""Which gallery entries count for which query, and the ranks of its true matches without a sort.
+"""Which gallery entries count for which query: true matches, removed entries, drawn galleries.
 
 AP, CMC and INP need only the ranks of the few true matches of a query, so rows are not sorted:
-the rank of a match is one plus the number of counting entries before it. "Before" means a smaller
-distance, or the same distance and an earlier place in the gallery: what a stable argsort gives.
+the rank of a match is one plus the number of counting entries before it (`counting.py`).
 
 Labels: identity -1 is junk (never counts, as query it has no match), identity 0 is a distractor
 (always a wrong answer, never a match), camera -1 is unknown (never the same camera).
@@ -11,7 +10,7 @@ Labels: identity -1 is junk (never counts, as query it has no match), identity 0
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,6 @@ Labels = npt.ArrayLike | Tensor
 IntArray = npt.NDArray[np.int64]
 
 JUNK, DISTRACTOR, UNKNOWN_CAMERA = -1, 0, -1
-COUNTED_MATCHES = 64  # with more matches than this, one sort of the row costs less
 
 
 def as_labels(values: Labels, name: str, length: int | None = None) -> IntArray:
@@ -41,6 +39,20 @@ def as_labels(values: Labels, name: str, length: int | None = None) -> IntArray:
     if length is not None and len(array) != length:
         raise ValueError(f"{name} has {len(array)} entries for {length} images")
     return array.astype(np.int64)
+
+
+class BlockMatches(NamedTuple):
+    """Matches and removed entries of m queries: those of query i are starts[i]:starts[i + 1].
+
+    Attributes:
+        starts: (m + 1,); `right` the positions of the matches, ascending for each query.
+        removed_starts: (m + 1,); `removed` the positions of the removed entries, likewise.
+    """
+
+    starts: IntArray
+    right: IntArray
+    removed_starts: IntArray
+    removed: IntArray
 
 
 class Matches:
@@ -79,50 +91,26 @@ class Matches:
         self._first = np.searchsorted(grouped, self.query_ids, side="left")
         self._last = np.searchsorted(grouped, self.query_ids, side="right")
 
-    def of(self, query: int) -> tuple[IntArray, IntArray]:
-        """Positions of the matches and of the removed entries of one query, in gallery order."""
-        if self.query_ids[query] in (JUNK, DISTRACTOR):
-            return self._order[:0], self._order[:0]
-        same = self._order[self._first[query] : self._last[query]]
-        if self._query_cameras is None or self._query_cameras[query] == UNKNOWN_CAMERA:
-            return same, same[:0]
-        removed = self._gallery_cameras[same] == self._query_cameras[query]
-        return same[~removed], same[removed]
+    def block(self, start: int, stop: int) -> BlockMatches:
+        """The matches and the removed entries of queries start:stop."""
+        ids = self.query_ids[start:stop]
+        first, length = self._first[start:stop], self._last[start:stop] - self._first[start:stop]
+        length = np.where((ids == JUNK) | (ids == DISTRACTOR), 0, length)
+        query = np.repeat(np.arange(len(ids)), length)
+        within = np.arange(len(query)) - np.repeat(np.cumsum(length) - length, length)
+        same = self._order[first[query] + within]
+        own = np.zeros(len(same), dtype=bool)
+        if self._query_cameras is not None:
+            camera = self._query_cameras[start:stop][query]
+            own = (camera != UNKNOWN_CAMERA) & (self._gallery_cameras[same] == camera)
+        return BlockMatches(
+            _starts(query[~own], len(ids)), same[~own], _starts(query[own], len(ids)), same[own]
+        )
 
 
-def ranks_of_matches(
-    row: npt.NDArray[np.floating[Any]], matches: IntArray, removed: IntArray
-) -> IntArray:
-    """Ranks (1 = nearest) of a query's matches among the entries that count for it, ascending.
-
-    Args:
-        row: distances to the kept gallery entries, (g,).
-        matches: positions of the true matches, ascending, at least one.
-        removed: positions that do not count for this query.
-    """
-    ranks = _places(row, matches)
-    if len(removed):
-        value, target = row[removed], row[matches][:, None]
-        before = (value < target) | ((value == target) & (removed < matches[:, None]))
-        ranks = ranks - before.sum(1)
-    ranks.sort()
-    return ranks
-
-
-def _places(row: npt.NDArray[np.floating[Any]], matches: IntArray) -> IntArray:
-    """Places (from 1) of positions `matches` in the stable order of `row`."""
-    if len(matches) <= COUNTED_MATCHES:
-        # Entries ahead in the gallery come first at equal distance, later ones do not.
-        counts = [
-            np.count_nonzero(row[:place] <= value) + np.count_nonzero(row[place + 1 :] < value)
-            for place, value in zip(matches.tolist(), row[matches], strict=True)
-        ]
-        return np.asarray(counts, dtype=np.int64) + 1
-    values, ordered = row[matches], np.sort(row)
-    before = np.searchsorted(ordered, values, side="left")
-    for i in np.flatnonzero(np.searchsorted(ordered, values, side="right") - before > 1):
-        before[i] += np.count_nonzero(row[: matches[i]] == values[i])
-    return before + 1
+def _starts(rows: IntArray, n: int) -> IntArray:
+    """Where the entries of each row start in a flat array of ascending rows, (n + 1,)."""
+    return np.concatenate([[0], np.bincount(rows, minlength=n).cumsum()]).astype(np.int64)
 
 
 class SingleShotGalleries:
@@ -153,26 +141,20 @@ class SingleShotGalleries:
             yield keys, np.sort(np.concatenate([named, self._distractors]))
 
     def ranks(
-        self, rows: npt.NDArray[np.floating[Any]], queries: IntArray, matches: list[IntArray]
+        self, rows: npt.NDArray[np.floating[Any]], queries: IntArray, found: BlockMatches
     ) -> IntArray:
         """Rank of the one match of each query in each repeat, (queries, repeats).
 
         Args:
             rows: distance rows of these queries to the kept entries, (m, g).
-            queries: their numbers, (m,); `matches` their matches, at least one each.
+            queries: their numbers, (m,); `found` their matches, at least one each.
         """
-        m, width = len(queries), max(map(len, matches))
-        padded = np.zeros((m, width), dtype=np.int64)
-        padding = np.ones((m, width), dtype=bool)
-        for i, positions in enumerate(matches):
-            padded[i, : len(positions)] = positions
-            padding[i, : len(positions)] = False
-        every = np.arange(m)
+        every = np.arange(len(queries))
         identity = self._matches.query_ids[queries][:, None]
-        out = np.empty((m, self._repeats), dtype=np.int64)
+        out = np.empty((len(queries), self._repeats), dtype=np.int64)
         for repeat, (keys, gallery) in enumerate(self._draws()):
-            choice = np.where(padding, len(keys), keys[padded]).argmin(1)
-            place = padded[every, choice][:, None]
+            smallest = np.minimum.reduceat(keys[found.right], found.starts[:-1])
+            place = np.argsort(keys)[smallest][:, None]
             value = rows[every[:, None], place]
             others = rows[:, gallery]
             before = (others < value) | ((others == value) & (gallery < place))

@@ -9,10 +9,8 @@ out of every mean (`matches.py`). The metrics are defined in `scoring.py`; the d
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,12 +21,12 @@ from reid_repro.retrieval.distances import (
     as_features,
     default_block,
 )
-from reid_repro.retrieval.matches import IntArray, Labels, Matches, SameCamera
+from reid_repro.retrieval.matches import Labels, Matches, SameCamera
+from reid_repro.retrieval.ranking import FloatArray, exact_ranks, given_ranks
 from reid_repro.retrieval.rerank.base import Reranker
 from reid_repro.retrieval.scoring import (
     APRule,
     Evaluation,
-    FloatArray,
     Rules,
     average_precision,
     score,
@@ -94,14 +92,16 @@ def evaluate(
     ):
         if len(features) != labels:
             raise ValueError(f"{name} has {len(features)} rows, {name}_ids {labels}")
-    if reranker is None:
-        if len(matches.kept) < matches.n_gallery:
-            gallery = gallery[torch.from_numpy(matches.kept).to(gallery.device)]
-        blocks = _exact_rows(query, gallery, metric, matches)
-    else:
+    if reranker is not None:
         reranker.fit(query, gallery)
-        blocks = _kept_columns(_reranked(reranker, len(query), len(gallery)), matches)
-    return score(blocks, matches, rules)
+        rows = _reranked(reranker, len(query), len(gallery))
+        return score(given_ranks(rows, matches, rules), matches.n_query, rules)
+    if len(matches.kept) == 0:
+        raise ValueError("every gallery entry is junk (identity -1): nothing to rank")
+    if len(matches.kept) < matches.n_gallery:
+        gallery = gallery[torch.from_numpy(matches.kept).to(gallery.device)]
+    space = FeatureSpace(query, gallery, metric)
+    return score(exact_ranks(space, matches, rules), matches.n_query, rules)
 
 
 def evaluate_distances(
@@ -136,65 +136,7 @@ def evaluate_distances(
     matches = Matches(query_ids, gallery_ids, query_cameras, gallery_cameras, same_camera)
     if isinstance(blocks, np.ndarray | Tensor):
         blocks = _row_blocks(blocks)
-    return score(_kept_columns(blocks, matches), matches, rules)
-
-
-def _exact_rows(
-    query: Tensor, gallery: Tensor, metric: Metric, matches: Matches
-) -> Iterator[FloatArray]:
-    """Distance rows that order every entry exactly with respect to every match of its query.
-
-    Entries whose float32 product lies within its error bound of a match are re-scored exactly;
-    for the others the product already tells the side.
-    """
-    if len(gallery) == 0:
-        raise ValueError("every gallery entry is junk (identity -1): nothing to rank")
-    space = FeatureSpace(query, gallery, metric)
-    step = default_block(len(gallery))
-    for start in range(0, len(query), step):
-        stop = min(start + step, len(query))
-        squared = space.approximate(start, stop)
-        distance = space.distance(squared).cpu().numpy()
-        columns = [matches.of(row)[0] for row in range(start, stop)]
-        at_match, target = _exact_pairs(space, start, columns)
-        distance[at_match] = space.distance(target).cpu().numpy()
-        slack = space.slack(slice(start, stop)).cpu().numpy()
-        near = _near_targets(squared.cpu().numpy(), columns, target.cpu().numpy(), slack)
-        at_near, value = _exact_pairs(space, start, near)
-        distance[at_near] = space.distance(value).cpu().numpy()
-        yield distance
-
-
-def _exact_pairs(
-    space: FeatureSpace, start: int, columns: list[IntArray]
-) -> tuple[tuple[IntArray, IntArray], Tensor]:
-    """Row (from `start`) and column of every listed entry, and their exact squared distances."""
-    row = np.repeat(np.arange(len(columns)), [len(entries) for entries in columns])
-    column = np.concatenate(columns)
-    device = space.gallery.device
-    squared = space.exact(
-        torch.from_numpy(row + start).to(device), torch.from_numpy(column).to(device)
-    )
-    return (row, column), squared
-
-
-def _near_targets(
-    squared: npt.NDArray[np.float32],
-    matches: list[IntArray],
-    target: npt.NDArray[np.float64],
-    slack: npt.NDArray[np.float32],
-) -> list[IntArray]:
-    """Columns of each row within the slack of one of its matches' exact squared distances."""
-    ends = np.cumsum([len(columns) for columns in matches])
-    near = np.zeros(squared.shape[1], dtype=bool)
-    found = []
-    for row, columns, end, width in zip(squared, matches, ends, slack, strict=True):
-        near[:] = False
-        for value in target[end - len(columns) : end].astype(np.float32):
-            near |= np.abs(row - value) <= width
-        near[columns] = False  # their exact distances are known
-        found.append(np.flatnonzero(near))
-    return found
+    return score(given_ranks(blocks, matches, rules), matches.n_query, rules)
 
 
 def _row_blocks(matrix: FloatArray | Tensor) -> Iterator[FloatArray | Tensor]:
@@ -209,20 +151,3 @@ def _reranked(reranker: Reranker, n_query: int, n_gallery: int) -> Iterator[Floa
     step = default_block(n_gallery)
     for start in range(0, n_query, step):
         yield reranker.distances(start, min(start + step, n_query))
-
-
-def _kept_columns(blocks: Iterable[FloatArray | Tensor], matches: Matches) -> Iterator[FloatArray]:
-    """Check row blocks and drop the junk columns."""
-    for given in blocks:
-        block = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
-        if block.ndim != 2 or block.shape[1] != matches.n_gallery:
-            raise ValueError(
-                f"distance block of shape {block.shape}: expected (rows, {matches.n_gallery}), "
-                "one column a gallery image"
-            )
-        if block.size and np.isnan(block.min()):
-            raise ValueError("distances hold NaN: no rank can be given to them")
-        # Rows must be contiguous, or each comparison walks the whole block (so `take`, not [:, i]).
-        if len(matches.kept) < matches.n_gallery:
-            block = np.take(block, matches.kept, axis=1)
-        yield cast(FloatArray, np.ascontiguousarray(block))

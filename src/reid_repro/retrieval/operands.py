@@ -17,8 +17,9 @@ Algorithms, 2002, section 3.1, for the sum; the rest is the triangle inequality.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -27,7 +28,7 @@ from reid_repro.retrieval.distances import (
     UNIT_ROUNDOFF,
     FeatureSpace,
 )
-from reid_repro.retrieval.products import Product
+from reid_repro.retrieval.products import Product, multiply
 from reid_repro.retrieval.rows import rounding_losses, row_chunks, shifted, squared_norms
 
 BFLOAT_TERMS = 3  # bfloat16 columns that hold one half norm: 3 x 8 bits
@@ -91,6 +92,29 @@ class HalfDistances:
     def right(self, rows: slice) -> Tensor:
         """The right operand of gallery `rows`: [y, 1, hy]."""
         return self._right.operand[rows]
+
+
+class Tiles:
+    """Products of tiles, one after another, into one buffer, as compiled loops read them."""
+
+    def __init__(self, halves: HalfDistances, step: int) -> None:
+        self._halves, self._step = halves, step
+        self._buffer = torch.empty(0, dtype=halves.dtype)
+
+    def multiply(self, left: Tensor, column: int) -> npt.NDArray[Any]:
+        """Half distances of the left rows to at most `step` gallery entries from `column` on.
+
+        float32, or the bits of bfloat16 as int16. The next call overwrites them.
+        """
+        right = self._halves.right(slice(column, column + self._step))
+        size = len(left) * len(right)
+        if self._buffer.numel() < size:
+            self._buffer = torch.empty(size, dtype=self._halves.dtype, device=left.device)
+        out = self._buffer[:size].view(len(left), len(right))
+        multiply(left, right, out, self._halves.product)
+        if self._halves.product == "bfloat16":
+            out = out.view(torch.int16)
+        return out.cpu().numpy()
 
 
 def _prepared(features: Tensor, halves: Tensor, centre: Tensor | None, to: HalfDistances) -> _Rows:

@@ -15,21 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from reid_repro.retrieval.distances import check_choice
-from reid_repro.retrieval.matches import (
-    Matches,
-    SameCamera,
-    SingleShotGalleries,
-    ranks_of_matches,
-)
+from reid_repro.retrieval.matches import SameCamera
 
 APRule = Literal["step", "trapezoid"]
-FloatArray = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -101,77 +95,69 @@ class Rules:
 def average_precision(ranks: npt.ArrayLike, rule: APRule = "step") -> npt.NDArray[np.float64]:
     """AP of ascending match ranks (from 1) along the last axis: (..., m) to (...)."""
     check_choice("rule", rule, APRule)
-    place = np.asarray(ranks, dtype=np.float64)
-    hit = np.arange(1, place.shape[-1] + 1)
+    place = np.asarray(ranks)
+    return np.asarray(_precisions(place, np.arange(1, place.shape[-1] + 1), rule).mean(-1))
+
+
+def _precisions(
+    ranks: npt.NDArray[Any], hit: npt.NDArray[np.int64], rule: APRule
+) -> npt.NDArray[np.float64]:
+    """What each match adds to the AP: `hit` is its number among its query's matches, from 1."""
+    place = ranks.astype(np.float64)
     precision = hit / place
     if rule == "trapezoid":
         before = np.where(place > 1, (hit - 1) / np.maximum(place - 1, 1), 1.0)
         precision = (precision + before) / 2
-    return np.asarray(precision.mean(-1))
+    return np.asarray(precision)
 
 
-def score(blocks: Iterable[FloatArray], matches: Matches, rules: Rules) -> Evaluation:
-    """Stream blocks of distance rows over the kept entries into an Evaluation."""
-    query: list[int] = []
-    values: list[tuple[float, float, float]] = []
-    total = np.zeros(rules.ranks)
-    shares: list[npt.NDArray[np.float32]] = []
-    shots = None
-    if rules.single_gallery_shot:
-        shots = SingleShotGalleries(matches, repeats=rules.repeats, seed=rules.seed)
-    done = 0
-    for block in blocks:
-        if done + len(block) > matches.n_query:
-            raise ValueError(f"more distance rows than the {matches.n_query} of query_ids")
-        for number, ranks in _ranks_of_block(block, done, matches, shots):
-            first = ranks[:, 0]
-            query.append(number)
-            values.append(
-                (
-                    float(average_precision(ranks, rules.ap).mean()),
-                    float((ranks.shape[1] / ranks[:, -1]).mean()),
-                    float(first.mean()),
-                )
-            )
-            within = first[first <= rules.ranks] - 1
-            share = np.bincount(within, minlength=rules.ranks).cumsum() / len(first)
-            total += share
-            if rules.repeats > 1:
-                shares.append(share.astype(np.float32))
-        done += len(block)
-    if done != matches.n_query:
-        raise ValueError(f"{done} distance rows for {matches.n_query} queries")
-    if not query:
+class Ranks(NamedTuple):
+    """Ranks of the matches of some queries, flat: those of query i are starts[i]:starts[i + 1].
+
+    Attributes:
+        query: numbers of the valid queries, (v,).
+        starts: (v + 1,).
+        ranks: ascending for each query, (total,); (v, repeats) with drawn galleries, where each
+            query has one match.
+    """
+
+    query: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    ranks: npt.NDArray[np.int64]
+
+
+def score(blocks: Iterable[Ranks], n_query: int, rules: Rules) -> Evaluation:
+    """Put the ranks of blocks of queries together into an Evaluation."""
+    found = [block for block in blocks if len(block.query)]
+    if not found:
         raise ValueError("no query has a match in the gallery: check identities and cameras")
-    ap, inp, first_hit = np.array(values).T.copy()
+    measured = [_measured(block, rules) for block in found]
+    ap, inp, first = (np.concatenate(values) for values in zip(*measured, strict=True))
+    hits = np.stack([first <= rank for rank in range(1, rules.ranks + 1)], axis=1)
+    shares = hits.mean(2) if hits.ndim == 3 else hits
     return Evaluation(
         mAP=float(ap.mean()),
         mINP=float(inp.mean()),
-        cmc=total / len(query),
-        query=np.array(query, dtype=np.int64),
+        cmc=shares.mean(0, dtype=np.float64),
+        query=np.concatenate([block.query for block in found]),
         ap=ap,
         inp=inp,
-        first_hit=first_hit if rules.repeats > 1 else first_hit.astype(np.int64),
-        hits=np.stack(shares) if shares else None,
-        n_query=matches.n_query,
-        n_valid=len(query),
+        first_hit=first.mean(1) if rules.repeats > 1 else first.reshape(-1),
+        hits=shares.astype(np.float32) if rules.repeats > 1 else None,
+        n_query=n_query,
+        n_valid=len(ap),
         protocol=asdict(rules),
     )
 
 
-def _ranks_of_block(
-    block: FloatArray, start: int, matches: Matches, shots: SingleShotGalleries | None
-) -> list[tuple[int, npt.NDArray[np.int64]]]:
-    """Query number and match ranks (rankings, matches) of the valid queries of a block."""
-    found = [(start + i, *matches.of(start + i)) for i in range(len(block))]
-    found = [(number, right, removed) for number, right, removed in found if len(right)]
-    if shots is None:
-        return [
-            (number, ranks_of_matches(block[number - start], right, removed)[None])
-            for number, right, removed in found
-        ]
-    if not found:
-        return []
-    numbers = np.array([number for number, _, _ in found])
-    ranks = shots.ranks(block[numbers - start], numbers, [right for _, right, _ in found])
-    return [(int(number), row[:, None]) for number, row in zip(numbers, ranks, strict=True)]
+def _measured(block: Ranks, rules: Rules) -> tuple[npt.NDArray[Any], ...]:
+    """AP, INP (float64, (v,)) and rank of the first match ((v,), or (v, repeats)) of a block."""
+    if rules.single_gallery_shot:
+        first = block.ranks
+        ap = average_precision(first[..., None], rules.ap).mean(1)
+        return ap, (1 / first).mean(1), first
+    starts, total = block.starts[:-1], np.diff(block.starts)
+    hit = np.arange(len(block.ranks)) - np.repeat(starts, total) + 1
+    precision = _precisions(block.ranks, hit, rules.ap)
+    ap = np.add.reduceat(precision, starts) / total
+    return ap, total / block.ranks[block.starts[1:] - 1], block.ranks[starts]

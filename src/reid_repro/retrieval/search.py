@@ -22,7 +22,6 @@ from torch import Tensor
 from reid_repro.retrieval.candidates import (
     NOBODY,
     Stream,
-    Tile,
     farthest_of,
     finish,
     nearest_of,
@@ -40,11 +39,10 @@ from reid_repro.retrieval.distances import (
     check_choice,
     default_block,
 )
-from reid_repro.retrieval.operands import HalfDistances
+from reid_repro.retrieval.operands import HalfDistances, Tiles
 from reid_repro.retrieval.products import (
     Precision,
     as_many_threads,
-    multiply,
     product_for,
 )
 
@@ -195,7 +193,7 @@ class _Search:
     def _symmetric(self, halves: HalfDistances, report: Progress) -> None:
         n, step = self.space.n_queries, self.tile
         streams = self._streams(halves, slice(0, n))
-        tiles = _Tiles(halves, step)
+        tiles = Tiles(halves, step)
         for row in range(0, n, step):
             left = halves.left(slice(row, row + step))
             for column in range(row, n, step):
@@ -209,7 +207,7 @@ class _Search:
 
     def _rectangular(self, halves: HalfDistances, report: Progress) -> None:
         n, g, step = self.space.n_queries, self.space.n_gallery, self.tile
-        tiles = _Tiles(halves, step)
+        tiles = Tiles(halves, step)
         for start in range(0, n, step):
             stop = min(start + step, n)
             streams = self._streams(halves, slice(start, stop))
@@ -260,26 +258,6 @@ class _Search:
         self.others.distances[at] = found.distances.cpu().numpy()
         if self.others.farthest is not None and found.farthest is not None:
             self.others.farthest[at] = found.farthest.cpu().numpy()
-
-
-class _Tiles:
-    """Products of tiles into one buffer, as the kernels read them."""
-
-    def __init__(self, halves: HalfDistances, step: int) -> None:
-        self._halves, self._step = halves, step
-        self._buffer = torch.empty(0, dtype=halves.dtype)
-
-    def multiply(self, left: Tensor, column: int) -> Tile:
-        """Half distances of the left rows to the gallery from `column` on, at most `step` wide."""
-        right = self._halves.right(slice(column, column + self._step))
-        size = len(left) * len(right)
-        if self._buffer.numel() < size:
-            self._buffer = torch.empty(size, dtype=self._halves.dtype)
-        out = self._buffer[:size].view(len(left), len(right))
-        multiply(left, right, out, self._halves.product)
-        if self._halves.product == "bfloat16":
-            out = out.view(torch.int16)
-        return out.numpy()
 
 
 def _check(k: int, n: int, g: int, block: int | None, self_match: str, precision: str) -> None:
