@@ -166,8 +166,8 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> None:
-    options = arguments().parse_args()
+def main(words: list[str] | None = None) -> None:
+    options = arguments().parse_args(words)
     if options.render:
         options.page.write_text(render(read_runs(options.out)))
     elif options.list:

@@ -15,15 +15,18 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from reid_repro.retrieval.simulation import SIZES, Size, Split, simulate
+if TYPE_CHECKING:  # torch and numba take seconds to import: only lines with features do
+    from reid_repro.retrieval.simulation import Split
 
 Facts = dict[str, float | str]  # what a task tells: mAP, seconds of phases ("seconds: name"), ...
 Task = Callable[[], Facts]
 Status = Literal["done", "out of memory", "timed out", "failed", "not installed", "no GPU here"]
 
-TINY = Size(40, 300, 20, 4, 64, 1.0, distractors=30, junk=30, strangers=10)
+
+class PeerMissingError(RuntimeError):
+    """A peer that is not installed here, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Line:
     Attributes:
         name: as it stands in the table, unique.
         group: heading that it stands under.
-        prepare: untimed set-up; the task that it returns is what is measured.
+        prepare: untimed set-up from the simulated features (None in a run without a size); the
+            task that it returns is what is measured.
         kind: this project's own work, a bound that no method of its kind goes below, or a peer.
         sizes: sizes that it runs at.
         beside: name of the line whose time it is compared with.
@@ -44,7 +48,7 @@ class Line:
 
     name: str
     group: str
-    prepare: Callable[[Split], Task]
+    prepare: Callable[[Any], Task]
     kind: Literal["own", "bound", "peer"] = "own"
     sizes: tuple[str, ...] = ("small", "market", "wild")
     beside: str | None = None
@@ -59,7 +63,8 @@ class Job:
 
     Attributes:
         module: module that holds `LINES`; `folder` the folder to import it from.
-        line, size: names. threads: for BLAS, OpenMP, torch and numba.
+        line, size: names; size None for lines that need no features.
+        threads: for BLAS, OpenMP, torch and numba.
         repeat: runs of the task; no further run starts after `budget` seconds of them.
         limit_bytes: of memory; an allocation beyond it fails.
         result: file for the result, written anew after each run.
@@ -68,7 +73,7 @@ class Job:
     module: str
     folder: str
     line: str
-    size: str
+    size: str | None
     threads: int
     repeat: int
     budget: float
@@ -121,10 +126,22 @@ def write_whole(path: Path, content: dict[str, Any]) -> None:
     beside.replace(path)
 
 
-def measure(line: Line, job: Job, split: Split) -> None:
+def features(size: str, threads: int) -> tuple[Split, Split]:
+    """A tiny set to warm up on, and the set of that name."""
+    import torch
+
+    from reid_repro.retrieval.simulation import SIZES, Size, simulate
+
+    torch.set_num_threads(threads)
+    tiny = Size(40, 300, 20, 4, 64, 1.0, distractors=30, junk=30, strangers=10)
+    return simulate(tiny), simulate(SIZES[size])
+
+
+def measure(line: Line, job: Job) -> None:
     """Run a line's task `job.repeat` times and keep the best in `job.result`."""
+    tiny, split = features(job.size, job.threads) if job.size is not None else (None, None)
     if line.warm:
-        line.prepare(simulate(TINY))()
+        line.prepare(tiny)()
     task = line.prepare(split)
     forget_peak()
     before = resident_bytes()[0]
@@ -162,19 +179,18 @@ def main() -> None:
     """Run the job on standard input and leave its result in the job's file."""
     job = Job(**json.load(sys.stdin))
     sys.path.insert(0, job.folder)
-    import torch
-    from retrieval_peers import PeerMissingError
-
-    torch.set_num_threads(job.threads)
     result = Path(job.result)
     try:
         line = find(importlib.import_module(job.module).LINES, job.line)
-        if line.device == "cpu":
+        if line.device == "cuda":
+            import torch
+
+            if not torch.cuda.is_available():
+                write_whole(result, refusal("no GPU here", "torch finds no CUDA device"))
+                return
+        else:  # a GPU's driver reserves more addresses than any machine has memory
             limit_memory(job.limit_bytes)
-        elif not torch.cuda.is_available():
-            write_whole(result, refusal("no GPU here", "torch finds no CUDA device"))
-            return
-        measure(line, job, simulate(SIZES[job.size]))
+        measure(line, job)
     except PeerMissingError as missing:
         write_whole(result, refusal("not installed", str(missing)))
     except MemoryError as error:

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from retrieval_line import PeerMissingError
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "build" / "peers"
@@ -33,10 +34,6 @@ PROBLEMS = "problems.json"  # what did not install, and why
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
-
-
-class PeerMissingError(RuntimeError):
-    """A peer that is not installed here, with the reason."""
 
 
 def enter(name: str) -> types.ModuleType:

@@ -55,7 +55,7 @@ def default_memory() -> int:
 
 
 def run_line(
-    line: str, *, module: str, folder: Path, size: str, threads: int, limits: Limits
+    line: str, *, module: str, folder: Path, size: str | None, threads: int, limits: Limits
 ) -> dict[str, Any]:
     """Measure a line in a process of its own: its result, or why it has none.
 
@@ -78,8 +78,7 @@ def run_line(
         if result.exists():
             measured: dict[str, Any] = json.loads(result.read_text())
             if fault is not None:
-                fault["message"] += "; the runs before it count"
-                measured["stopped"] = fault["message"]
+                measured["stopped"] = f"{fault['message']}; the runs before it count"
             return _without_paths(measured)
         if fault is None:
             fault = refusal("failed", "no result")
@@ -130,7 +129,7 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits) -> dict[str, Any] |
             )
         if time.monotonic() - begin > limits.seconds:
             process.kill()
-            return refusal("timed out", f"stopped after {limits.seconds:.0f} s")
+            return refusal("timed out", f"stopped after {limits.seconds:g} s")
 
 
 def _failure(code: int, errors: str) -> dict[str, Any]:
