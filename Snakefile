@@ -16,6 +16,9 @@ wildcard_constraints:
     paper=r"[^/]+",
     variant=r"[^/]+",
     table=r"[^/]+",
+    figure=r"[^/]+",
+    sweep=r"[^/.]+",
+    timing=r"[^/.]+",
 
 
 # Names to ask for: `snakemake --cores all data`, `models`, ... The default is everything.
@@ -72,5 +75,6 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/features.smk"
 include: "rules/rerank.smk"
+include: "rules/timings.smk"
 include: "rules/tables.smk"
 include: "rules/report.smk"

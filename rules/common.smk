@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from reid_repro.errors import UserError
 from reid_repro.locks import enter
 from reid_repro.plan import Run, load
+from reid_repro.rows import every_single, points_of, rows_of, swept_runs
 
 # Jobs find the programs of this very environment, activated or not.
 os.environ.update(
@@ -67,8 +68,30 @@ def settings_of_features(wildcards):
     return PLAN.settings("features")
 
 
+def settings_of_sweep(wildcards):
+    """The points of a sweep: what its scores depend on, beside the features."""
+    points = points_of(PLAN, wildcards.paper, wildcards.sweep)
+    return json.dumps({name: point.model_dump() for name, point in points.items()})
+
+
+def settings_of_times(wildcards):
+    """What is timed, and how."""
+    timing = PLAN.papers[wildcards.paper].timings[wildcards.timing]
+    return PLAN.settings("scale", "timings") + timing.model_dump_json()
+
+
 def settings_of_table(wildcards):
-    """What a table or a curve depends on, beside the metrics."""
+    """What a table depends on, beside the metrics or times."""
+    paper = PLAN.papers[wildcards.paper]
+    if wildcards.table in paper.time_tables:
+        return paper.time_tables[wildcards.table].model_dump_json()
+    rows = [vars(row) for row in rows_of(PLAN, wildcards.paper, wildcards.table)]
+    shown = {**paper.tables, **paper.figures}[wildcards.table].model_dump_json()
+    return PLAN.settings("scale", "seeds", "statistics") + json.dumps(rows) + shown
+
+
+def settings_of_figures(wildcards):
+    """What the curves and lists of a variant depend on, beside the metrics."""
     paper = PLAN.papers[wildcards.paper].model_dump_json()
     return PLAN.settings("scale", "seeds", "statistics", "rerankers") + paper
 
@@ -119,7 +142,7 @@ def runs_of(wildcards):
 
 
 def metrics_of(runs, suffix):
-    """The files of every ranking of `runs`."""
+    """The files of every ranking of `runs` under their own paper."""
     return [
         f"results/metrics/{run}/test/{reranker}{suffix}"
         for run in runs
@@ -127,10 +150,48 @@ def metrics_of(runs, suffix):
     ]
 
 
-def metrics_of_paper(wildcards):
-    """The per-query values and summaries behind a paper's tables."""
-    runs = [run for run in PLAN.runs if run.paper == wildcards.paper]
-    return metrics_of(runs, ".json") + metrics_of(runs, ".per_query.parquet")
+def singles(suffix):
+    """The files of every ranking that is scored by itself, whichever papers show it."""
+    return [
+        f"results/metrics/{run}/test/{name}{suffix}" for run, name in every_single(PLAN)
+    ]
+
+
+def sweeps(*suffixes):
+    """The files of every sweep on every run."""
+    return [
+        f"results/sweeps/{paper}/{sweep}/{run}/test{suffix}"
+        for paper in PLAN.config.papers
+        for sweep, run in swept_runs(PLAN, paper)
+        for suffix in suffixes
+    ]
+
+
+def all_times():
+    return [
+        f"results/timings/{paper}/{timing}.json"
+        for paper in PLAN.config.papers
+        for timing in PLAN.papers[paper].timings
+    ]
+
+
+def sources_of_table(wildcards):
+    """What a table is made from: summaries and per-query values, or times."""
+    paper = PLAN.papers[wildcards.paper]
+    if wildcards.table in paper.time_tables:
+        timing = paper.time_tables[wildcards.table].timing
+        return f"results/timings/{wildcards.paper}/{timing}.json"
+    files = []
+    for row in rows_of(PLAN, wildcards.paper, wildcards.table):
+        sweep, _, point = row.ranking.partition(".")
+        datasets = PLAN.datasets_of(wildcards.paper)
+        for run in PLAN.runs_of_variant(row.paper, row.variant, datasets):
+            if point:
+                files.append(f"results/sweeps/{wildcards.paper}/{sweep}/{run}/test")
+            else:
+                files.append(f"results/metrics/{run}/test/{row.ranking}")
+    ends = (".json", ".per_query.parquet")
+    return [file + end for file in dict.fromkeys(files) for end in ends]
 
 
 def metrics_of_variant(wildcards):
@@ -173,19 +234,18 @@ def all_features():
 
 def all_metrics():
     rankings = [
-        f"results/rankings/{run}/test/{reranker}.parquet"
-        for run in PLAN.runs
-        for reranker in PLAN.rerankers_of(run.paper)
+        name.replace("results/metrics", "results/rankings", 1)
+        for name in singles(".parquet")
     ]
-    runs = PLAN.runs
-    return metrics_of(runs, ".json") + metrics_of(runs, ".per_query.parquet") + rankings
+    scores = singles(".json") + singles(".per_query.parquet")
+    return scores + rankings + sweeps(".json", ".per_query.parquet") + all_times()
 
 
 def all_tables():
     return [
         f"results/tables/{paper}/{table}.csv"
         for paper in PLAN.config.papers
-        for table in PLAN.papers[paper].tables
+        for table in PLAN.tables_of(paper)
     ]
 
 
@@ -198,12 +258,17 @@ def all_figures():
         for dataset in PLAN.datasets_of(paper)
         for name in names
     ]
+    swept = [
+        f"results/figures/{paper}/{figure}.svg"
+        for paper in PLAN.config.papers
+        for figure in PLAN.papers[paper].figures
+    ]
     sheets = [
         f"results/figures/samples/{dataset}.{end}"
         for dataset in PLAN.datasets
         for end in ("webp", "json")
     ]
-    return figures + sheets
+    return figures + swept + sheets
 
 
 def all_pages():

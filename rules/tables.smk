@@ -1,7 +1,7 @@
 # Phase tables: the tables of each paper, the curves and lists of each variant, sample sheets.
 rule table:
     input:
-        metrics_of_paper,
+        sources_of_table,
         code=code("ledger/*.py"),
     output:
         "results/tables/{paper}/{table}.csv",
@@ -61,10 +61,33 @@ rule figures:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=settings_of_table,
+        settings=settings_of_figures,
     shell:
         "reid-repro figures {wildcards.paper} {wildcards.variant} {wildcards.dataset}"
         " --log {log}"
+
+
+rule sweep_figure:
+    input:
+        "results/tables/{paper}/{figure}.csv",
+        code=code("reporting/*.py"),
+    output:
+        "results/figures/{paper}/{figure}.svg",
+    log:
+        "logs/figures/{paper}/{figure}.log",
+    benchmark:
+        "results/benchmarks/report/figures/{paper}/{figure}.tsv"
+    conda:
+        "../envs/reid-repro.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=lambda wildcards: PLAN.papers[wildcards.paper]
+        .figures[wildcards.figure]
+        .model_dump_json(),
+    shell:
+        "reid-repro sweep-figure {wildcards.paper} {wildcards.figure} --log {log}"
 
 
 rule sample_sheet:

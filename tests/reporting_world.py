@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.feather as feather
+import swept_world
 import yaml
 from PIL import Image
 
@@ -54,9 +55,15 @@ class World:
         return [folder / f"{name}.parquet" for name in RERANKERS]
 
 
-def make_world(root: Path, *, figures: bool = True) -> World:
-    """Write workflow and results below `root`; with figures and tables, as the pipeline would."""
-    plan = load({}, workflow=_workflow(root / "workflow"))
+def make_world(root: Path, *, figures: bool = True, swept: bool = False) -> World:
+    """Write workflow and results below `root`; with figures and tables, as the pipeline would.
+
+    `swept` adds a paper without networks of its own: sweeps, their figure, and times.
+    """
+    workflow = _workflow(root / "workflow")
+    if swept:
+        swept_world.write_paper(workflow)
+    plan = load({"papers": ["ground", "swept"]} if swept else {}, workflow=workflow)
     results = root / "results"
     for dataset in plan.datasets:
         _dataset(results / "data" / dataset, dataset, pedestrian=dataset == "people")
@@ -65,8 +72,12 @@ def make_world(root: Path, *, figures: bool = True) -> World:
         for strength, reranker in enumerate(RERANKERS):
             _metrics(results, run, reranker, strength)
     world = World(plan, results, root / "report")
+    if swept:
+        swept_world.write_results(plan, results, _made())
     if figures:
         _figures(world)
+        if swept:
+            swept_world.draw(plan, results)
     return world
 
 

@@ -121,7 +121,7 @@ def test_recording_is_no_part_of_the_total(
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(FirstRanks, "add", slow_add)
     monkeypatch.setattr(metrics, "evaluate", slow_evaluate)
-    monkeypatch.setattr(metrics, "_reranker", lambda settings: Slow(clock))
+    monkeypatch.setattr(metrics, "reranker_of", lambda settings, gallery: Slow(clock))
     seconds = score(make_results(tmp_path), reranker)["seconds"]
     phases: dict[str, float] = {"neighbours": 3, "distances": 2, "scoring": 5, "total": 10}
     if reranker == "none":

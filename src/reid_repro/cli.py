@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 import yaml
 
 from reid_repro import plan as planning
+from reid_repro.console import job, logged
 from reid_repro.errors import UserError
-from reid_repro.locks import alone
 from reid_repro.plan import Plan
 
 app = typer.Typer(
@@ -53,7 +50,7 @@ def data(
     log: Log = None,
 ) -> None:
     """Index a dataset, or draw a rendered one, into results/data."""
-    with _job(log, "data", dataset, results.resolve()):
+    with job(log, "data", dataset, results.resolve()):
         from reid_repro.phases import data as phase
 
         workers = threads or os.cpu_count() or 1
@@ -67,7 +64,7 @@ def describe(
     dataset: str, config: Overrides = "{}", results: Results = DEFAULT_RESULTS, log: Log = None
 ) -> None:
     """Write a dataset's facts: title, licence, protocol, counts beside the official ones."""
-    with _logged(log):
+    with logged(log):
         from reid_repro.phases import data as phase
 
         for line in phase.describe(_plan(config), dataset, results):
@@ -83,7 +80,7 @@ def train(
     log: Log = None,
 ) -> None:
     """Train PAPER/VARIANT/DATASET/seedN; a killed training goes on where it was."""
-    with _job(log, "train", run, results.resolve()):
+    with job(log, "train", run, results.resolve()):
         from reid_repro.phases import models as phase
 
         phase.run(_plan(config), run, results, threads=threads)
@@ -99,7 +96,7 @@ def features(
     log: Log = None,
 ) -> None:
     """Extract the descriptors of a subset's queries and gallery."""
-    with _job(log, "features", run, subset, results.resolve()):
+    with job(log, "features", run, subset, results.resolve()):
         from reid_repro.phases import features as phase
 
         phase.run(_plan(config), run, subset, results, threads=threads)
@@ -116,10 +113,44 @@ def metrics(
     log: Log = None,
 ) -> None:
     """Rank, re-rank and score one run's features."""
-    with _job(log, "metrics", run, subset, reranker, results.resolve()):
+    with job(log, "metrics", run, subset, reranker, results.resolve()):
         from reid_repro.phases import metrics as phase
 
         phase.run(_plan(config), run, subset, reranker, results, threads=threads)
+
+
+@app.command()
+def sweep(
+    paper: str,
+    name: str,
+    run: str,
+    subset: str,
+    config: Overrides = "{}",
+    results: Results = DEFAULT_RESULTS,
+    threads: Threads = 0,
+    log: Log = None,
+) -> None:
+    """Re-rank and score one run's features at every point of a paper's sweep."""
+    with job(log, "sweep", paper, name, run, subset, results.resolve()):
+        from reid_repro.phases import sweeps as phase
+
+        phase.run(_plan(config), paper, name, run, subset, results, threads=threads)
+
+
+@app.command()
+def times(
+    paper: str,
+    name: str,
+    config: Overrides = "{}",
+    results: Results = DEFAULT_RESULTS,
+    threads: Threads = 0,
+    log: Log = None,
+) -> None:
+    """Measure a paper's methods on simulated features of the printed sizes."""
+    with job(log, "times", paper, name, results.resolve()):
+        from reid_repro.phases import timings as phase
+
+        phase.run(_plan(config), paper, name, results, threads=threads)
 
 
 @app.command()
@@ -130,19 +161,22 @@ def table(
     results: Results = DEFAULT_RESULTS,
     log: Log = None,
 ) -> None:
-    """Build one table of one paper from the metrics."""
-    with _logged(log):
+    """Build one table of one paper from the metrics, or from the times."""
+    with logged(log):
         from reid_repro.files import write_csv
         from reid_repro.ledger.tables import retrieval_table
+        from reid_repro.ledger.times import time_table
 
-        frame = retrieval_table(_plan(config), paper, name, results)
-        write_csv(results / "tables" / paper / f"{name}.csv", frame)
+        plan = _plan(config)
+        of_times = name in plan.paper(paper).time_tables
+        build = time_table if of_times else retrieval_table
+        write_csv(results / "tables" / paper / f"{name}.csv", build(plan, paper, name, results))
 
 
 @app.command()
 def summary(config: Overrides = "{}", results: Results = DEFAULT_RESULTS, log: Log = None) -> None:
     """Gather the main metrics of every run into results/tables/summary.json."""
-    with _logged(log):
+    with logged(log):
         from reid_repro.files import write_json
         from reid_repro.ledger.summary import summary as gather
 
@@ -159,16 +193,31 @@ def figures(
     log: Log = None,
 ) -> None:
     """Draw the CMC and training curves and the ranked lists of one variant on one dataset."""
-    with _logged(log):
+    with logged(log):
         from reid_repro.phases import figures as phase
 
         phase.run(_plan(config), paper, variant, dataset, results)
 
 
 @app.command()
+def sweep_figure(
+    paper: str,
+    name: str,
+    config: Overrides = "{}",
+    results: Results = DEFAULT_RESULTS,
+    log: Log = None,
+) -> None:
+    """Draw a paper's figure of a metric over the options that its sweeps vary."""
+    with logged(log):
+        from reid_repro.reporting.figures import sweep_figure as draw
+
+        draw(_plan(config), paper, name, results)
+
+
+@app.command()
 def samples(dataset: str, results: Results = DEFAULT_RESULTS, log: Log = None) -> None:
     """Draw the sheet of sample images of one dataset."""
-    with _logged(log):
+    with logged(log):
         from reid_repro.reporting.figures import samples as draw
 
         draw(results / "data" / dataset, results / "figures" / "samples" / f"{dataset}.webp")
@@ -182,7 +231,7 @@ def report(
     log: Log = None,
 ) -> None:
     """Render the HTML report from the tables and figures."""
-    with _logged(log):
+    with logged(log):
         from reid_repro.reporting.pages import build
 
         print(f"report: {build(_plan(config), results, out)[0]}")
@@ -191,7 +240,7 @@ def report(
 @app.command()
 def plan(config: Overrides = "{}") -> None:
     """List the runs that the configuration asks for."""
-    with _logged(None):
+    with logged(None):
         for run in _plan(config).runs:
             print(run)
 
@@ -210,7 +259,7 @@ def render(
     threads: Threads = 1,
 ) -> None:
     """Write a rendered set in the folder layout of Market-1501 or VeRi-776."""
-    with _logged(None):
+    with logged(None):
         from reid_repro.phases.render import run
 
         summary = run(
@@ -232,7 +281,7 @@ def schemas(
     out: Annotated[Path, typer.Option("--out")] = Path("workflow/schemas"),
 ) -> None:
     """Write the JSON schemas of the files in workflow/."""
-    with _logged(None):
+    with logged(None):
         from reid_repro.schemas import write
 
         for file in write(out):
@@ -247,61 +296,6 @@ def _plan(config: str) -> Plan:
     if not isinstance(overrides, dict):
         raise UserError(f"--config: expected YAML like '{{scale: bench}}', found {config!r}")
     return planning.load(overrides)
-
-
-@contextmanager
-def _logged(log: Path | None) -> Iterator[None]:
-    """Print a UserError as one line and end with status 1; copy everything said into `log`."""
-    if log is None:
-        with _one_line():
-            yield
-        return
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as file:
-        out, err = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = _Tee(out, file), _Tee(err, file)
-        try:
-            with _one_line():
-                yield
-        finally:
-            sys.stdout, sys.stderr = out, err
-
-
-@contextmanager
-def _job(log: Path | None, *words: object) -> Iterator[None]:
-    """A phase's work: said in `log` as well, and never done twice at once."""
-    with _logged(log), alone(" ".join(str(word) for word in words)):
-        yield
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    try:
-        yield
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    except Exception:
-        # Here rather than at the interpreter's exit, so that the log has it too.
-        traceback.print_exc()
-        raise typer.Exit(1) from None
-
-
-class _Tee:
-    """A text stream that writes to two; in all else it is the first one."""
-
-    def __init__(self, first: TextIO, second: TextIO) -> None:
-        self._first, self._second = first, second
-
-    def write(self, text: str) -> int:
-        """Write to both, whole lines at once on disk."""
-        if not self._first.isatty() or "\x1b" not in text:  # progress bars stay out of the log
-            self._second.write(text)
-            self._second.flush()
-        return self._first.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._first, name)
 
 
 def main() -> None:

@@ -8,26 +8,34 @@ Snakefile reads it on every start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from reid_repro.errors import UserError
+from reid_repro.checking import NAME, PLAIN_NAME, Scale, Strict, checked, merge, read_yaml
+from reid_repro.methods import ReRankerConfig
+from reid_repro.paper import PaperConfig, TableConfig
 
-Scale = Literal["demo", "bench", "paper"]
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # stands before a suffix in file names: no dots
-METRIC = r"^(mAP|R[1-9]\d?)$"
-
-
-class Strict(BaseModel):
-    """Every key is known and every value checked; nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+__all__ = [
+    "NAME",
+    "Config",
+    "DatasetConfig",
+    "DatasetFile",
+    "FeatureConfig",
+    "ModelConfig",
+    "PaperConfig",
+    "Protocol",
+    "ReRankerConfig",
+    "RenderedDataset",
+    "StatisticsConfig",
+    "Strict",
+    "TableConfig",
+    "TrainingConfig",
+    "checked",
+    "merge",
+    "read_yaml",
+]
 
 
 class Protocol(Strict):
@@ -53,7 +61,7 @@ class DatasetBase(Strict):
     homepage: str = ""
     licence: str = ""
     protocol: Protocol = Protocol()
-    official: dict[str, dict[str, int]] = {}
+    official: dict[str, dict[str, int]] = Field(default_factory=dict)
 
 
 class RenderedDataset(DatasetBase):
@@ -149,39 +157,11 @@ class StatisticsConfig(Strict):
     seed: int = 0
 
 
-class ReRankerConfig(Strict):
-    """A re-ranker by class name and its arguments; `none` is the bare distance."""
+class TimingScale(Strict):
+    """How timings at the printed sizes are taken; `shrink` divides those sizes, for a quick try."""
 
-    title: str
-    method: Literal["none", "AverageQueryExpansion", "AlphaQueryExpansion", "KReciprocal"]
-    options: dict[str, float | int | str | bool] = {}
-
-
-class TableConfig(Strict):
-    """A table of one paper: a row a (variant, re-ranker), a group of columns a dataset."""
-
-    title: str
-    caption: str = ""
-    metrics: tuple[Annotated[str, Field(pattern=METRIC)], ...] = ("mAP", "R1", "R5", "R10")
-
-
-class VariantConfig(Strict):
-    """One variant of a paper's network: what differs from the scale's model and training."""
-
-    title: str
-    model: dict[str, Any] = {}
-    training: dict[str, Any] = {}
-
-
-class PaperConfig(Strict):
-    """What is run and shown for one paper."""
-
-    title: str
-    summary: str
-    datasets: dict[Scale, tuple[str, ...]]
-    variants: dict[Annotated[str, Field(pattern=NAME)], VariantConfig]
-    rerankers: tuple[str, ...] = ("none",)
-    tables: dict[Annotated[str, Field(pattern=NAME)], TableConfig]
+    shrink: int = Field(1, ge=1)
+    seed: int = Field(0, ge=0)
 
 
 class Config(Strict):
@@ -196,6 +176,7 @@ class Config(Strict):
     training: TrainingConfig
     features: FeatureConfig = FeatureConfig()
     statistics: StatisticsConfig = StatisticsConfig()
+    timings: TimingScale = TimingScale()
     rerankers: dict[Annotated[str, Field(pattern=PLAIN_NAME)], ReRankerConfig]
 
     @model_validator(mode="after")
@@ -210,98 +191,3 @@ class Config(Strict):
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: {list(values)} holds an entry twice")
         return self
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping; UserError names the file otherwise."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise UserError(f"{path}{line}: not valid YAML") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected keys and values, found {type(content).__name__}")
-    return content
-
-
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base`, mappings merged key by key, everything else replaced."""
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        merged[key] = (
-            merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        )
-    return merged
-
-
-M = TypeVar("M", bound=BaseModel)
-
-
-def checked(model: type[M], values: Mapping[str, Any], where: str) -> M:
-    """`values` as a `model`; UserError names the first wrong key and what it should be."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise UserError(f"{where}: {_first_problem(error, model)}") from None
-
-
-def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
-    problem = error.errors()[0]
-    keys = _written_keys(problem["loc"])
-    key = ".".join(keys)
-    if problem["type"] == "extra_forbidden":
-        known = _keys_beside(model, problem["loc"])
-        guess = get_close_matches(keys[-1], known, n=1)
-        hint = f"did you mean '{guess[0]}'?" if guess else f"known: {', '.join(known)}"
-        return f"unknown key '{key}'; {hint}"
-    if problem["type"] == "missing":
-        return f"key '{key}' is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    if not key:
-        return message
-    return f"key '{key}': {message[0].lower()}{message[1:]} (found {problem['input']!r})"
-
-
-def _written_keys(location: tuple[int | str, ...]) -> list[str]:
-    """The path of a key as the user wrote it.
-
-    Pydantic puts the tag of a dataset's source behind the dataset's name, and a dataset's own
-    file has no `dataset:` above its keys.
-    """
-    parts = [str(part) for part in location]
-    if not parts:
-        return []
-    if parts[0] == "datasets":
-        return parts[:2] + parts[3:]
-    if parts[0] == "dataset":
-        return parts[2:]
-    return parts
-
-
-def _keys_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys that would have been understood where the last part of `location` stands."""
-    current: Any = model
-    for part in location[:-1]:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            current = current.model_fields[str(part)].annotation
-        elif get_origin(current) is dict:
-            current = get_args(current)[1]
-        else:  # a union of models, of which `part` is the tag
-            current = next(m for m in _models(current) if _source(m) == part)
-    return sorted(current.model_fields)
-
-
-def _source(model: type[BaseModel]) -> str:
-    return str(get_args(model.model_fields["source"].annotation)[0])
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    inner = get_args(annotation)
-    if not inner:
-        is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        return [annotation] if is_model else []
-    return [model for part in inner for model in _models(part)]

@@ -11,12 +11,13 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from reid_repro import references
 from reid_repro.config import (
     NAME,
     Config,
@@ -81,13 +82,24 @@ class Plan:
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         """Every run of every paper, each once, in a fixed order."""
-        return tuple(
-            Run(paper, variant, dataset, seed)
-            for paper in self.config.papers
-            for variant in self.papers[paper].variants
-            for dataset in self.datasets_of(paper)
-            for seed in self.config.seeds
-        )
+        runs = (run for paper in self.config.papers for run in self.runs_of(paper))
+        return tuple(dict.fromkeys(runs))
+
+    def runs_of(self, paper: str) -> tuple[Run, ...]:
+        """The runs behind one paper's pages: its own variants, then those its rows point at."""
+        settings = self.papers[paper]
+        names = [f"{paper}/{variant}" for variant in settings.variants]
+        found: list[Run] = []
+        for name in [*names, *settings.pointed]:
+            other, variant = name.split("/")
+            found += self.runs_of_variant(other, variant, self.datasets_of(paper))
+        return tuple(dict.fromkeys(found))
+
+    def runs_of_variant(self, paper: str, variant: str, datasets: Iterable[str]) -> list[Run]:
+        """The runs of one variant: one a dataset and seed."""
+        return [
+            Run(paper, variant, dataset, seed) for dataset in datasets for seed in self.config.seeds
+        ]
 
     @cached_property
     def datasets(self) -> tuple[str, ...]:
@@ -107,6 +119,13 @@ class Plan:
         except KeyError:
             known = ", ".join(sorted(self.config.datasets))
             raise UserError(f"unknown dataset '{name}'; known: {known}") from None
+
+    def paper(self, name: str) -> PaperConfig:
+        """A paper's settings; UserError lists the known names."""
+        try:
+            return self.papers[name]
+        except KeyError:
+            raise UserError(f"unknown paper '{name}'; known: {', '.join(self.papers)}") from None
 
     def is_rendered(self, name: str) -> bool:
         """Whether the dataset is drawn here, not read from a folder."""
@@ -147,6 +166,11 @@ class Plan:
     def rerankers_of(self, paper: str) -> tuple[str, ...]:
         """The names of the re-rankers that a paper's tables show."""
         return self.papers[paper].rerankers
+
+    def tables_of(self, paper: str) -> tuple[str, ...]:
+        """The CSV files of a paper: tables, what its figures draw, tables of times."""
+        settings = self.papers[paper]
+        return (*settings.tables, *settings.figures, *settings.time_tables)
 
     def settings(self, *sections: str) -> str:
         """Sections of the configuration as one line of JSON: what a rule depends on."""
@@ -193,6 +217,8 @@ def load(overrides: Mapping[str, Any] | None = None, *, workflow: Path = WORKFLO
     _check_dataset_sources(values["datasets"], where)
     config = checked(Config, values, where)
     papers = {name: _paper(workflow, name) for name in config.papers}
+    for other in [run.split("/")[0] for paper in papers.values() for run in paper.pointed]:
+        papers.setdefault(other, _paper(workflow, other))
     plan = Plan(config=config, papers=papers, overrides=overrides)
     _check_references(plan, workflow)
     return plan
@@ -233,12 +259,8 @@ def _paper(workflow: Path, name: str) -> PaperConfig:
 
 
 def _check_references(plan: Plan, workflow: Path) -> None:
-    for name, paper in plan.papers.items():
-        file = workflow / "papers" / f"{name}.yaml"
-        for reranker in paper.rerankers:
-            if reranker not in plan.config.rerankers:
-                known = ", ".join(plan.config.rerankers)
-                raise UserError(f"{file}: rerankers: unknown '{reranker}'; known: {known}")
+    references.check(plan, workflow)
+    for name in plan.papers:
         for dataset in plan.datasets_of(name):
             plan.dataset(dataset)
     if not plan.runs:

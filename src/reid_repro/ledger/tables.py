@@ -1,4 +1,4 @@
-"""Tables of one paper in long form: one row a (variant, re-ranker, dataset, metric).
+"""Tables of one paper in long form: one row a (variant, ranking, dataset, metric).
 
 With several seeds the value is the mean over them, the interval that of the per-query means,
 and `seed_sd` the standard deviation over seeds.
@@ -6,6 +6,7 @@ and `seed_sd` the standard deviation over seeds.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,21 @@ from reid_repro.config import StatisticsConfig
 from reid_repro.errors import UserError
 from reid_repro.files import read_json, read_parquet
 from reid_repro.ledger.statistics import identity_bootstrap
-from reid_repro.paths import metrics_file, per_query_file
+from reid_repro.paths import metrics_file, per_query_file, sweep_file
 from reid_repro.plan import Plan, Run
+from reid_repro.rows import rows_of
 
-__all__ = ["hit_share", "metrics_file", "per_query_file", "retrieval_table", "summarise"]
+__all__ = [
+    "Reader",
+    "Scores",
+    "cells",
+    "hit_share",
+    "metrics_file",
+    "per_query_file",
+    "read_scores",
+    "retrieval_table",
+    "summarise",
+]
 
 COLUMNS = [
     *("variant", "variant_title", "reranker", "reranker_title", "dataset", "subset", "metric"),
@@ -28,43 +40,85 @@ COLUMNS = [
 ]
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What one ranking of one run scored: the summary and the per-query values."""
+
+    file: Path
+    facts: dict[str, Any]
+    per_query: pd.DataFrame
+
+
 def retrieval_table(plan: Plan, paper: str, table: str, results: Path) -> pd.DataFrame:
-    """The rows of `workflow/papers/{paper}.yaml: tables.{table}`, from the metrics files."""
+    """The rows of a table or figure of `workflow/papers/{paper}.yaml`, from the metrics files."""
+    shown = rows_of(plan, paper, table)
     settings = plan.papers[paper]
-    if table not in settings.tables:
-        raise UserError(
-            f"paper '{paper}' has no table '{table}'; known: {', '.join(settings.tables)}"
-        )
+    figure = settings.figures.get(table)
+    metrics = (figure.metric,) if figure else settings.tables[table].metrics
+    read = Reader(results)
     rows: list[dict[str, Any]] = []
     for dataset in plan.datasets_of(paper):
-        for variant, facts in settings.variants.items():
-            for reranker in settings.rerankers:
-                runs = [Run(paper, variant, dataset, seed) for seed in plan.config.seeds]
-                files = [metrics_file(results, run, "test", reranker) for run in runs]
-                common = {
-                    "variant": variant,
-                    "variant_title": facts.title,
-                    "reranker": reranker,
-                    "reranker_title": plan.config.rerankers[reranker].title,
-                    "dataset": dataset,
-                    "subset": "test",
-                    "seeds": " ".join(str(seed) for seed in plan.config.seeds),
-                    "scale": plan.config.scale,
-                }
-                cells = summarise(files, settings.tables[table].metrics, plan.config.statistics)
-                rows += [common | cell for cell in cells]
+        for row in shown:
+            runs = plan.runs_of_variant(row.paper, row.variant, [dataset])
+            common = {
+                "variant": row.name,
+                "variant_title": row.variant_title,
+                "reranker": row.ranking,
+                "reranker_title": row.title,
+                "dataset": dataset,
+                "subset": "test",
+                "seeds": " ".join(str(seed) for seed in plan.config.seeds),
+                "scale": plan.config.scale,
+            }
+            scores = [read.ranking(paper, run, "test", row.ranking) for run in runs]
+            rows += [common | cell for cell in cells(scores, metrics, plan.config.statistics)]
     return pd.DataFrame(rows)[COLUMNS]
+
+
+class Reader:
+    """Reads rankings' scores; a sweep's files, which hold many rankings, once."""
+
+    def __init__(self, results: Path) -> None:
+        self._results = results
+        self._sweeps: dict[Path, tuple[dict[str, Any], pd.DataFrame]] = {}
+
+    def ranking(self, paper: str, run: Run, subset: str, ranking: str) -> Scores:
+        """The scores of RERANKER, or of SWEEP.POINT where the sweep is one of `paper`."""
+        sweep, _, point = ranking.partition(".")
+        if not point:
+            return read_scores(metrics_file(self._results, run, subset, ranking))
+        file = sweep_file(self._results, paper, sweep, run, subset)
+        if file not in self._sweeps:
+            self._sweeps[file] = read_json(file), read_parquet(per_query_file(file))
+        facts, per_query = self._sweeps[file]
+        if point not in facts["points"]:
+            raise UserError(f"{file}: no point '{point}'; delete it and run again")
+        of_point = per_query[per_query["point"] == point].reset_index(drop=True)
+        return Scores(file, facts["points"][point], of_point)
+
+
+def read_scores(file: Path) -> Scores:
+    """A metrics file and the per-query values beside it."""
+    return Scores(file, read_json(file), read_parquet(per_query_file(file)))
 
 
 def summarise(
     files: list[Path], metrics: tuple[str, ...], statistics: StatisticsConfig
 ) -> list[dict[str, Any]]:
     """One cell a metric over the metrics files of several seeds of one ranking."""
-    facts = [read_json(file) for file in files]
-    queries = [read_parquet(per_query_file(file)) for file in files]
-    for file, frame in zip(files, queries, strict=True):
-        if not frame["query"].equals(queries[0]["query"]):
-            raise UserError(f"{file}: other queries than in {files[0]}; delete both and run again")
+    return cells([read_scores(file) for file in files], metrics, statistics)
+
+
+def cells(
+    scores: list[Scores], metrics: tuple[str, ...], statistics: StatisticsConfig
+) -> list[dict[str, Any]]:
+    """One cell a metric over the scores of several seeds of one ranking."""
+    queries = [one.per_query for one in scores]
+    for one in scores:
+        if not one.per_query["query"].equals(queries[0]["query"]):
+            raise UserError(
+                f"{one.file}: other queries than in {scores[0].file}; delete both and run again"
+            )
     # (n_query, m): the mean over seeds of each query's value
     values = np.mean([_columns(frame, metrics) for frame in queries], axis=0)
     low, high = identity_bootstrap(
@@ -83,8 +137,8 @@ def summarise(
             "high": round(float(high[number]), 6),
             "level": statistics.level,
             "seed_sd": _deviation([float(row[number]) for row in spread]),
-            "n_query": facts[0]["n_query"],
-            "n_valid": facts[0]["n_valid"],
+            "n_query": scores[0].facts["n_query"],
+            "n_valid": scores[0].facts["n_valid"],
         }
         for number, metric in enumerate(metrics)
     ]

@@ -43,6 +43,15 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60}\N{NO-BREAK SPACE}h {minutes % 60:02d}\N{NO-BREAK SPACE}min"
 
 
+def short_time(seconds: float | None) -> str:
+    """Seconds with two or three digits, as '3.40 ms', '412 ms', '8.35 s' or '135 s'."""
+    if seconds is None or not math.isfinite(seconds):
+        return MISSING
+    value, unit = (seconds, "s") if seconds >= 0.9995 else (1000 * seconds, "ms")
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:,.{digits}f}\N{NO-BREAK SPACE}{unit}"
+
+
 def memory(mebibytes: float | None) -> str:
     """MiB as '812 MiB' or '1.4 GiB'."""
     if mebibytes is None or not math.isfinite(mebibytes):

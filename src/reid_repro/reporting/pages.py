@@ -17,11 +17,13 @@ from markupsafe import Markup
 
 from reid_repro import __version__
 from reid_repro.files import read_json
+from reid_repro.paths import metrics_file, sweep_file, timing_file
 from reid_repro.plan import Plan
-from reid_repro.reporting import cards, formats, provenance, sections, theme
+from reid_repro.reporting import cards, formats, provenance, sections, theme, times
 from reid_repro.reporting.assets import Assets, write
 from reid_repro.reporting.provenance import Download, Item, RunView
 from reid_repro.reporting.tables import ResultTable, as_json, dataset_title, read_long, result_table
+from reid_repro.rows import every_single, swept_runs
 
 SOURCES = Path("report")  # templates/ and static/ lie here
 
@@ -34,6 +36,8 @@ class Paper:
     title: str
     summary: str
     tables: tuple[ResultTable, ...]
+    figures: tuple[sections.Vector, ...]
+    time_tables: tuple[times.TimeTable, ...]
     experiments: tuple[sections.Experiment, ...]
     runs: tuple[RunView, ...]
 
@@ -100,12 +104,20 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
 
 
 def _metrics(plan: Plan, results: Path) -> list[dict[str, Any]]:
-    """The metrics files of every run and re-ranker."""
-    return [
-        read_json(file)
-        for run in plan.runs
-        for file in sections.metrics_files(plan, results, [run])
+    """The facts of every ranking, sweep and timing.
+
+    What a timing measures is no time of this report's rankings.
+    """
+    singles = [metrics_file(results, run, "test", name) for run, name in every_single(plan)]
+    papers = plan.config.papers
+    swept = [
+        sweep_file(results, paper, sweep, run, "test")
+        for paper in papers
+        for sweep, run in swept_runs(plan, paper)
     ]
+    timed = [timing_file(results, paper, t) for paper in papers for t in plan.papers[paper].timings]
+    facts = [read_json(file) for file in [*singles, *swept]]
+    return facts + [read_json(file) | {"seconds": {}} for file in timed]
 
 
 def _paper(plan: Plan, name: str, results: Path, assets: Assets, runs: list[RunView]) -> Paper:
@@ -115,8 +127,15 @@ def _paper(plan: Plan, name: str, results: Path, assets: Assets, runs: list[RunV
         title=settings.title,
         summary=settings.summary,
         tables=tuple(_table(plan, name, table, results, assets) for table in settings.tables),
+        figures=tuple(
+            sections.sweep_figure(plan, name, figure, results, assets)
+            for figure in settings.figures
+        ),
+        time_tables=tuple(
+            times.time_table(plan, name, table, results, assets) for table in settings.time_tables
+        ),
         experiments=tuple(sections.experiments(plan, name, results, assets)),
-        runs=tuple(run for run in runs if run.paper == name),
+        runs=tuple(run for run in runs if run.name in {str(one) for one in plan.runs_of(name)}),
     )
 
 
@@ -148,7 +167,7 @@ def _not_run(plan: Plan) -> list[NotRun]:
             datasets=tuple(dataset_title(plan, name) for name in names),
             command=f"snakemake --cores all --config scale={scale}",
         )
-        for paper in plan.papers.values()
+        for paper in map(plan.paper, plan.config.papers)
         for scale, names in paper.datasets.items()
         if scale != plan.config.scale and names
     ]

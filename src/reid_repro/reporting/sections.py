@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,30 @@ def _experiment(
     ranked = _ranked(plan, results, assets, figures, rule, name=name, title=title, scope=scope)
     timing = _timing(plan, results, files, name=name, title=title, scope=scope)
     return Experiment(name, title, variant, (cmc, training), ranked, timing)
+
+
+def sweep_figure(plan: Plan, paper: str, name: str, results: Path, assets: Assets) -> Vector:
+    """A figure over the options that a paper's sweeps vary, with its values as CSV."""
+    settings = plan.papers[paper].figures[name]
+    table = results / "tables" / paper / f"{name}.csv"
+    titles = " and ".join(dataset_title(plan, dataset) for dataset in plan.datasets_of(paper))
+    level = formats.level(plan.config.statistics.level)
+    figure = _vector(
+        plan,
+        results,
+        assets,
+        results / "figures" / paper / f"{name}.svg",
+        id=f"figure-{paper}-{name}",
+        title=settings.title,
+        caption=(
+            f"{settings.caption} {plan.config.scale.capitalize()} scale, {titles}, "
+            f"{formats.seeds(plan.config.seeds)}; bands: {level} intervals (bootstrap over "
+            "identities). Dotted: the value that the other tables take."
+        ).strip(),
+        sources=[table],
+    )
+    csv = Download("CSV", assets.copy(table, f"tables/{paper}/{name}.csv"))
+    return replace(figure, item=replace(figure.item, downloads=(*figure.item.downloads, csv)))
 
 
 def _title(plan: Plan, settings: PaperConfig, variant: str, dataset: str) -> str:

@@ -1,0 +1,61 @@
+"""Phase `metrics`, many settings of one re-ranker at once: the points of a sweep.
+
+One job scores all points of a sweep on one run's features, which are read once. Its per-query
+values have the columns of a single ranking's, and `point`.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from reid_repro.files import write_json, write_parquet
+from reid_repro.paths import per_query_file, sweep_file
+from reid_repro.phases.metrics import (
+    Inputs,
+    described,
+    phases_of,
+    provenance,
+    reranker_of,
+    rounded,
+)
+from reid_repro.plan import Plan
+from reid_repro.rows import points_of
+
+
+def run(
+    plan: Plan, paper: str, sweep: str, name: str, subset: str, results: Path, *, threads: int = 0
+) -> None:
+    """Score every point of a sweep on one run: metrics JSON and per-query values."""
+    if threads:
+        torch.set_num_threads(threads)
+    settings = points_of(plan, paper, sweep)
+    inputs = Inputs.read(name, subset, results)
+    points, frames = {}, []
+    for point, ranking in settings.items():
+        reranker = reranker_of(ranking, inputs.gallery_shape)
+        began = time.perf_counter()
+        evaluation = inputs.evaluate(reranker)
+        seconds = phases_of(reranker.timings, time.perf_counter() - began)
+        points[point] = {
+            **described(ranking),
+            **evaluation.to_dict(),
+            "seconds": rounded(seconds),
+        }
+        frames.append(inputs.per_query(evaluation).assign(point=point))
+    out = sweep_file(results, paper, sweep, inputs.run, subset)
+    write_parquet(per_query_file(out), pd.concat(frames, ignore_index=True))
+    write_json(
+        out,
+        {
+            "paper": paper,
+            "sweep": sweep,
+            **inputs.facts(plan),
+            "points": points,
+            "seconds": {"total": round(sum(p["seconds"]["total"] for p in points.values()), 4)},
+            **provenance(plan, inputs.file, out),
+        },
+    )

@@ -1,0 +1,90 @@
+"""Time of a coarse-to-fine query at a printed size (GLAD, Table 7), and what precedes it.
+
+The gallery is clustered once, with thresholds calibrated to the wanted numbers of groups; each
+point is an index on it. A query alone runs on one thread; in a batch, on all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from reid_repro.paper import GroupsTiming
+from reid_repro.phases.metrics import coarse_dimensions
+from reid_repro.retrieval.groups import PCA, CoarseToFineIndex, SplitTree
+from reid_repro.retrieval.simulation import SIZES, Split, simulate
+
+WARM = 3  # queries before the clock starts
+BATCH = 256
+
+
+def measure(settings: GroupsTiming, split: Split, shrink: int) -> list[dict[str, Any]]:
+    """One entry a point: seconds of a query alone (the median) and in a batch.
+
+    With `shrink` the gallery is so many times smaller, and the groups are as many times fewer.
+    """
+    warm = simulate(SIZES["small"])
+    for dim in (None, 8):
+        _query_times(CoarseToFineIndex(warm.gallery, warm.gallery_ids, dim=dim), warm, WARM)
+    SplitTree(warm.gallery[:200]).threshold_for(20)
+    return list(_entries(settings, split, shrink))
+
+
+def _entries(settings: GroupsTiming, split: Split, shrink: int) -> Iterator[dict[str, Any]]:
+    gallery = split.gallery
+    tree = SplitTree(gallery)
+    projections: dict[int, PCA] = {}
+    for name, point in settings.points.items():
+        wanted = len(gallery) if point.groups is None else max(1, point.groups // shrink)
+        began = time.perf_counter()
+        threshold = tree.threshold_for(min(wanted, len(gallery)))
+        labels = tree.labels(threshold)
+        clustering = time.perf_counter() - began
+        began = time.perf_counter()
+        dim = coarse_dimensions(point.dim, (gallery.shape[0], gallery.shape[1]))
+        if dim is not None and dim not in projections:
+            projections[dim] = PCA(dim).fit(gallery)
+        projection = time.perf_counter() - began
+        index = CoarseToFineIndex(
+            gallery,
+            labels,
+            dim=None,
+            groups=settings.returned,
+            pca=None if dim is None else projections[dim],
+        )
+        single, batch, reached = _query_times(index, split, settings.queries)
+        yield {
+            "size": settings.size,
+            "of": name,
+            "platform": "CPU",
+            "wanted": wanted,
+            "groups": len(index.descriptors),
+            "threshold": threshold,
+            "dim": dim or gallery.shape[1],
+            "reached": reached,
+            "seconds": {
+                "clustering": round(clustering, 3),  # what the points before left to be done
+                "projection": round(projection, 3),
+                "single": round(single, 7),
+                "batch": round(batch, 7),
+            },
+        }
+
+
+def _query_times(index: CoarseToFineIndex, split: Split, count: int) -> tuple[float, float, float]:
+    """Seconds of a query alone and of one in a batch, and the mean number of images reached."""
+    times, reached = [], []
+    for query in split.query[: count + WARM]:
+        began = time.perf_counter()
+        found = index.search(query)
+        times.append(time.perf_counter() - began)
+        reached.append(int(found.reached))
+    batch = split.query[:BATCH]
+    index.search(batch[:WARM])
+    began = time.perf_counter()
+    index.search(batch)
+    of_batch = (time.perf_counter() - began) / len(batch)
+    return float(np.median(times[WARM:])), of_batch, float(np.mean(reached))

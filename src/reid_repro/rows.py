@@ -1,0 +1,173 @@
+"""From the rows that a paper's tables name to the rankings that have to be scored.
+
+A row is a ranking of one variant's features. The ranking is a re-ranker of the scale's
+configuration, scored by itself with its first ranks kept, or a point of a sweep, scored together
+with the other points. Neither torch nor snakemake is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from reid_repro.checking import checked, merge
+from reid_repro.errors import UserError
+from reid_repro.methods import Ranking, ReRankerFile, written
+from reid_repro.paper import ReRankingTiming, SweepConfig, TableConfig
+
+if TYPE_CHECKING:
+    from reid_repro.plan import Plan, Run
+
+
+@dataclass(frozen=True)
+class Row:
+    """A ranking (RERANKER or SWEEP.POINT) of the runs of one variant, and how a table calls it."""
+
+    paper: str
+    variant: str
+    variant_title: str
+    ranking: str
+    title: str
+    own: bool  # whether the variant is one of the table's own paper
+
+    @property
+    def name(self) -> str:
+        """The variant as tables name it: with its paper where that is another one."""
+        return self.variant if self.own else f"{self.paper}/{self.variant}"
+
+
+def rows_of(plan: Plan, paper: str, table: str) -> tuple[Row, ...]:
+    """The rows of a table or figure of `workflow/papers/{paper}.yaml`, in its order."""
+    settings = plan.paper(paper)
+    if table in settings.figures:
+        figure = settings.figures[table]
+        return tuple(
+            row for name in figure.sweeps for row in _expanded(plan, paper, figure.run, name, "")
+        )
+    if table not in settings.tables:
+        known = ", ".join(plan.tables_of(paper))
+        raise UserError(f"paper '{paper}' has no table '{table}'; known: {known}")
+    return tuple(_rows_of_table(plan, paper, settings.tables[table]))
+
+
+def _rows_of_table(plan: Plan, paper: str, table: TableConfig) -> Iterator[Row]:
+    settings = plan.papers[paper]
+    if not table.rows:
+        for variant in settings.variants:
+            for reranker in settings.rerankers:
+                yield from _expanded(plan, paper, f"{paper}/{variant}", reranker, "")
+    for row in table.rows:
+        yield from _expanded(plan, paper, row.run or table.run or "", row.ranking, row.title)
+
+
+def _expanded(plan: Plan, paper: str, run: str, ranking: str, title: str) -> Iterator[Row]:
+    """The row of one ranking; all points where `ranking` names a sweep."""
+    other, variant = run.split("/")
+    variant_title = plan.papers[other].variants[variant].title
+    sweep, _, point = ranking.partition(".")
+    if sweep in plan.papers[paper].sweeps:
+        points = points_of(plan, paper, sweep)
+        for name in [point] if point else points:
+            shown = title if point and title else points[name].title
+            yield Row(other, variant, variant_title, f"{sweep}.{name}", shown, other == paper)
+    else:
+        shown = title or plan.config.rerankers[ranking].title
+        yield Row(other, variant, variant_title, ranking, shown, other == paper)
+
+
+def points_of(plan: Plan, paper: str, sweep: str) -> dict[str, Ranking]:
+    """The points of a sweep at this scale, each checked; UserError names file and key."""
+    settings = plan.paper(paper).sweeps.get(sweep)
+    if settings is None:
+        known = ", ".join(plan.papers[paper].sweeps) or "none"
+        raise UserError(f"paper '{paper}' has no sweep '{sweep}'; known: {known}")
+    where = f"workflow/papers/{paper}.yaml: sweeps.{sweep}"
+    base = plan.config.rerankers.get(settings.base)
+    if base is None:
+        known = ", ".join(plan.config.rerankers)
+        raise UserError(f"{where}.base: unknown re-ranker '{settings.base}'; known: {known}")
+    common = {
+        "method": base.method,
+        "options": merge(dict(written(base)), dict(settings.options)),
+    }
+    points: dict[str, Ranking] = {}
+    for name, place, values in _points(plan, settings, where):
+        point = checked(ReRankerFile, {"reranker": merge(common, values)}, f"{where}.{place}")
+        points[name] = point.reranker
+    return points
+
+
+def _points(
+    plan: Plan, settings: SweepConfig, where: str
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name, place in the file, and what differs from the base, of every point at this scale."""
+    scale = plan.config.scale
+    for name, point in settings.points.items():
+        options = merge(dict(point.options), dict(point.scales.get(scale, {})))
+        yield name, f"points.{name}", {"title": point.title, "options": options}
+    for option, values in settings.vary.items():
+        if not values.get(scale):
+            raise UserError(f"{where}.vary.{option}: no values for scale '{scale}'")
+        for value in values[scale]:
+            title = f"{option} = {value}"
+            yield (
+                f"{option}_{value}",
+                f"vary.{option}",
+                {"title": title, "options": {option: value}},
+            )
+
+
+def methods_of(plan: Plan, paper: str, timing: str, size: str) -> dict[str, Ranking]:
+    """The methods of a timing with what its `settings` lay over them at a size, each checked."""
+    settings = plan.papers[paper].timings[timing]
+    if not isinstance(settings, ReRankingTiming):
+        return {}
+    over = {str(key): value for key, value in settings.settings.items()}.get(size, {})
+    where = f"workflow/papers/{paper}.yaml: timings.{timing}.settings.{size}"
+    methods: dict[str, Ranking] = {}
+    for name, method in settings.methods.items():
+        values = merge(method.model_dump(exclude_unset=True), {"options": dict(over.get(name, {}))})
+        chosen = checked(ReRankerFile, {"reranker": values}, f"{where}.{name}")
+        methods[name] = chosen.reranker
+    return methods
+
+
+def single_rankings(plan: Plan, paper: str) -> list[tuple[Run, str]]:
+    """(run, re-ranker) of every ranking that a paper shows and that is scored by itself."""
+    settings = plan.papers[paper]
+    pairs = [
+        (run, reranker)
+        for run in plan.runs_of(paper)
+        if run.paper == paper
+        for reranker in settings.rerankers
+    ]
+    rows = chain.from_iterable(
+        rows_of(plan, paper, table) for table in [*settings.tables, *settings.figures]
+    )
+    for row in rows:
+        if "." not in row.ranking:
+            runs = plan.runs_of_variant(row.paper, row.variant, plan.datasets_of(paper))
+            pairs += [(run, row.ranking) for run in runs]
+    return list(dict.fromkeys(pairs))
+
+
+def every_single(plan: Plan) -> list[tuple[Run, str]]:
+    """(run, re-ranker) of all papers together, each once."""
+    own = [(run, name) for run in plan.runs for name in plan.rerankers_of(run.paper)]
+    shown = [pair for paper in plan.config.papers for pair in single_rankings(plan, paper)]
+    return list(dict.fromkeys([*own, *shown]))
+
+
+def swept_runs(plan: Plan, paper: str) -> list[tuple[str, Run]]:
+    """(sweep, run) of every sweep that a paper's tables and figures show."""
+    settings = plan.papers[paper]
+    pairs = [
+        (row.ranking.partition(".")[0], run)
+        for table in [*settings.tables, *settings.figures]
+        for row in rows_of(plan, paper, table)
+        if "." in row.ranking
+        for run in plan.runs_of_variant(row.paper, row.variant, plan.datasets_of(paper))
+    ]
+    return list(dict.fromkeys(pairs))

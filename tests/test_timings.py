@@ -1,0 +1,92 @@
+"""Times on simulated features: what is measured and written, on sizes made tiny."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from reid_repro import plan
+from reid_repro.errors import UserError
+from reid_repro.files import read_json
+from reid_repro.ledger.times import time_table
+from reid_repro.paper import SimulatedSize
+from reid_repro.paths import timing_file
+from reid_repro.phases import timings
+from reid_repro.retrieval.simulation import SIZES, simulate
+
+SHRUNK = {"timings": {"shrink": 60}}
+
+
+def test_the_configuration_knows_the_sizes_of_the_library() -> None:
+    assert set(get_args(SimulatedSize)) == set(SIZES)
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("by", [1, 7, 1000])
+def test_a_shrunk_size_can_be_simulated(name: str, by: int) -> None:
+    size = timings.shrunk(SIZES[name], by)
+    assert size.dim == SIZES[name].dim
+    assert size.queries == max(2, SIZES[name].queries // by)
+    if by == 1000:
+        split = simulate(size)
+        assert split.nodes.shape == (size.queries + size.gallery, size.dim)
+    else:
+        assert (size == SIZES[name]) == (by == 1)
+
+
+def test_every_method_is_timed_at_every_size(repository: Path, tmp_path: Path) -> None:
+    planned = plan.load(SHRUNK)
+    timings.run(planned, "gnn", "reranking", tmp_path)
+    content = read_json(timing_file(tmp_path, "gnn", "reranking"))
+    assert content["shrink"] == 60
+    assert content["sizes"]["market"]["gallery"] == sum(
+        getattr(SIZES["market"], part) // 60 for part in ("matches", "distractors", "junk")
+    )
+    on_cpu = [entry for entry in content["entries"] if entry["platform"] == "CPU"]
+    sizes = ("market", "veri", "oxford", "paris", "university")
+    methods = ("aqe", "alpha_qe", "sca", "k_reciprocal", "gnn1", "gnn2")
+    assert [(e["size"], e["of"]) for e in on_cpu] == [(s, m) for s in sizes for m in methods]
+    for entry in on_cpu:
+        phases = dict(entry["seconds"])
+        total = phases.pop("total")
+        assert 0 < sum(phases.values()) <= total + 1e-3
+    veri = next(e for e in on_cpu if (e["size"], e["of"]) == ("veri", "gnn2"))
+    assert veri["options"] == {"k1": 60, "k2": 10, "layers": 2}
+    for table in ("table3", "table4"):
+        frame = time_table(planned, "gnn", table, tmp_path)
+        assert frame.loc[frame["platform"] == "CPU", "seconds"].notna().all()
+
+
+def test_a_query_is_timed_at_every_point(repository: Path, tmp_path: Path) -> None:
+    planned = plan.load(SHRUNK)
+    timings.run(planned, "glad", "groups", tmp_path)
+    entries = {e["of"]: e for e in read_json(timing_file(tmp_path, "glad", "groups"))["entries"]}
+    gallery = timings.shrunk(SIZES["glad"], 60).gallery
+    assert entries["all"]["groups"] == gallery
+    assert entries["all"]["threshold"] == 0
+    for entry in entries.values():
+        assert abs(entry["groups"] - entry["wanted"]) <= 2
+        assert 0 < entry["seconds"]["single"] < 60
+        assert 0 < entry["reached"] <= gallery
+    assert entries["few"]["wanted"] == 2558 // 60
+    assert entries["few_128"]["dim"] == 128
+    frame = time_table(planned, "glad", "table7_time", tmp_path)
+    single = frame[frame["column"] == "single"]
+    assert list(single["printed_seconds"]) == [
+        0.368,
+        0.267,
+        0.176,
+        0.101,
+        0.05,
+        0.031,
+        0.069,
+        0.061,
+    ]
+    assert single["seconds"].notna().all()
+
+
+def test_an_unknown_timing_is_named(repository: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no timing 'clock' of paper 'gnn'"):
+        timings.run(plan.load(), "gnn", "clock", tmp_path)
