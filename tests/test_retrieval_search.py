@@ -9,7 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reid_repro.retrieval.dense_search import propose_rows, search_rows
 from reid_repro.retrieval.distances import FeatureSpace, Metric, full_precision
+from reid_repro.retrieval.operands import HalfDistances
 from reid_repro.retrieval.products import Precision
 from reid_repro.retrieval.search import knn, neighbours
 
@@ -112,7 +114,7 @@ def test_wide_features_agree_at_every_block_size() -> None:
     rows[100:300] = rows[300:500]
     rows[500:600] = rows[0]  # more copies than there are spare candidates
     want = knn(rows, rows, 20, block=900)
-    for block in (1, 13, 256):
+    for block in (40, 256, 300):
         got = knn(rows[:60], rows, 20, block=block)
         np.testing.assert_array_equal(got[0], want[0][:60])
         np.testing.assert_array_equal(got[1], want[1][:60])
@@ -189,6 +191,26 @@ def test_near_ties_beyond_the_buffers(precision: Precision, threads: int) -> Non
     np.testing.assert_array_equal(found.farthest, want.max(1))
     np.fill_diagonal(want, -1)
     np.testing.assert_array_equal(found.indices, np.argsort(want, axis=1, kind="stable")[:, :7])
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 9999), kind=kinds, k=st.integers(1, 20), skip=st.booleans())
+def test_dense_rows_of_a_bfloat16_product(seed: int, kind: str, k: int, skip: bool) -> None:
+    """The way of a GPU, in torch on the CPU: decided rows are exact, the others named."""
+    rows = features(seed, 300, 12, kind)
+    space = FeatureSpace(rows, rows, "euclidean")
+    halves = HalfDistances(space, "bfloat16")
+    found, unsure = propose_rows(space, halves, slice(10, 150), k, skip_self=skip)
+    want = reference(rows, rows, "euclidean")
+    if skip:
+        np.fill_diagonal(want, np.inf)
+    order = np.argsort(want, axis=1, kind="stable")[10:150, :k]
+    sure = ~unsure.numpy()
+    np.testing.assert_array_equal(found.columns.numpy()[sure], order[sure])
+    rest = search_rows(space, torch.arange(10, 150), k, skip_self=skip, farthest=False)
+    np.testing.assert_array_equal(rest.columns.numpy(), order)
+    if kind == "plain" and k < 5:
+        assert sure.all()
 
 
 def test_nothing_to_tell_apart() -> None:

@@ -1,8 +1,9 @@
-"""Exact nearest neighbours of some rows from dense float32 rows, in torch: any device, any ties.
+"""Exact nearest neighbours of some rows from dense rows of a product, in torch on any device.
 
-A block's product proposes a few more than k candidates by `topk`; these are re-scored exactly; a
+A block's product proposes some more than k candidates by `topk`; these are re-scored exactly; a
 row is done when the bound on the product's error proves that no other entry can belong to the k
-nearest, and is otherwise searched again among all entries within that bound.
+nearest. A bfloat16 product leaves the other rows to a float32 one; there, what is still undecided
+is searched among all entries within the bound.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import torch
 from torch import Tensor
 
 from reid_repro.retrieval.distances import FeatureSpace
+from reid_repro.retrieval.operands import HalfDistances
+
+BFLOAT_SPARE = 64  # candidates beyond 2 k: bfloat16 tells few near entries apart
 
 
 class Found(NamedTuple):
@@ -32,6 +36,41 @@ def search_rows(
     if skip_self:
         approximate.scatter_(1, rows[:, None], torch.inf)
     return Found(*_nearest(space, approximate, rows, k), far)
+
+
+def propose_rows(
+    space: FeatureSpace, halves: HalfDistances, rows: slice, k: int, *, skip_self: bool
+) -> tuple[Found, Tensor]:
+    """`search_rows` from a bfloat16 product, and which rows it leaves undecided, (m,) bool."""
+    device = space.gallery.device
+    number = torch.arange(rows.start, rows.stop, device=device)
+    value = (halves.left(rows) @ halves.right(slice(None)).T).float()
+    if skip_self:
+        value.scatter_(1, number[:, None], torch.inf)
+    width = min(space.n_gallery, 2 * k + BFLOAT_SPARE)
+    bound, column = torch.topk(value, width, dim=1, largest=False)
+    column, distance, kth = _rescored(space, bound, column, number, k)
+    # An entry left out shows at least the last bound, so it really is at least that far:
+    least = bound[:, -1] * (1 - halves.widening) - halves.margin[rows]
+    unsure = (least <= kth[:, 0] / 2) & (width < space.n_gallery)
+    return Found(column, distance, None), unsure
+
+
+def _rescored(
+    space: FeatureSpace, bound: Tensor, column: Tensor, rows: Tensor, k: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The k nearest of each row's candidates, and the k-th exact squared distance, (m, 1).
+
+    Candidates whose bound is infinite are left out.
+    """
+    column, order = column.sort(1)  # gallery order, so that stable sorts keep it among ties
+    width = column.shape[1]
+    squared = space.exact(rows.repeat_interleave(width), column.reshape(-1)).view(-1, width)
+    squared.masked_fill_(torch.isinf(bound.gather(1, order)), torch.inf)
+    distance, order = space.distance(squared).sort(dim=1, stable=True)
+    column = column.gather(1, order)[:, :k].contiguous()
+    kth = squared.sort(1).values[:, k - 1 : k]
+    return column, distance[:, :k].contiguous(), kth
 
 
 def _farthest(space: FeatureSpace, approximate: Tensor, rows: Tensor) -> Tensor:
@@ -54,15 +93,8 @@ def _nearest(
         return empty.long(), empty
     width = min(g, k + max(8, k // 4))
     bound, column = torch.topk(approximate, width, dim=1, largest=False)
-    column = column.sort(1).values  # gallery order, so that stable sorts keep it among ties
-    squared = space.exact(rows.repeat_interleave(width), column.reshape(-1)).view(m, width)
-    masked = torch.isinf(approximate.gather(1, column))
-    squared.masked_fill_(masked, torch.inf)
-    distance, order = space.distance(squared).sort(dim=1, stable=True)
-    column = column.gather(1, order)[:, :k].contiguous()
-    distance = distance[:, :k].contiguous()
+    column, distance, kth = _rescored(space, bound, column, rows, k)
     if width < g:
-        kth = squared.sort(1).values[:, k - 1 : k]
         slack = space.slack(rows)
         # All entries left out are at least as far as the last candidate in the product.
         unsure = (bound[:, -1:] <= kth + slack).squeeze(1)

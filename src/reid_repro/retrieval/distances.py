@@ -49,9 +49,9 @@ def check_choice(name: str, value: str, choices: object) -> None:
         raise ValueError(f"{name} is {value!r}: use one of {', '.join(map(repr, allowed))}")
 
 
-def default_block(n_gallery: int) -> int:
+def default_block(n_gallery: int, elements: int = BLOCK_ELEMENTS) -> int:
     """Rows of a block such that block x gallery stays near 32 MiB (16 to 1,024 rows)."""
-    return int(min(1024, max(16, BLOCK_ELEMENTS // max(n_gallery, 1))))
+    return int(min(1024, max(16, elements // max(n_gallery, 1))))
 
 
 def as_features(features: Features, name: str, device: torch.device | str | None = None) -> Tensor:

@@ -30,7 +30,7 @@ from reid_repro.retrieval.candidates import (
     take_rows,
 )
 from reid_repro.retrieval.compiled import use_torch_threads
-from reid_repro.retrieval.dense_search import search_rows
+from reid_repro.retrieval.dense_search import propose_rows, search_rows
 from reid_repro.retrieval.distances import (
     Features,
     FeatureSpace,
@@ -42,6 +42,7 @@ from reid_repro.retrieval.distances import (
 from reid_repro.retrieval.operands import HalfDistances, Tiles
 from reid_repro.retrieval.products import (
     Precision,
+    Product,
     as_many_threads,
     product_for,
 )
@@ -49,6 +50,7 @@ from reid_repro.retrieval.products import (
 SelfMatch = Literal["keep", "first", "exclude"]
 Progress = Callable[[int, int], None]
 
+DEVICE_ELEMENTS = 1 << 26  # of a block of dense rows on a GPU: 256 MiB in float32
 TILE = 2048  # 8 MiB in bfloat16: the caches that several cores share hold it
 
 
@@ -158,16 +160,13 @@ class _Search:
         n, g = self.space.n_queries, self.space.n_gallery
         report = progress or (lambda done, total: None)
         device = self.space.gallery.device
+        product = product_for(self.precision, device, n * g * self.space.gallery.shape[1])
         if device.type != "cpu":
-            for start in range(0, n, self.tile):
-                stop = min(start + self.tile, n)
-                self._dense(torch.arange(start, stop, device=device))
-                report(stop, n)
+            self._on_device(product, report)
             return
         use_torch_threads()
-        depth = self.space.gallery.shape[1]
         with as_many_threads():
-            halves = HalfDistances(self.space, product_for(self.precision, device, n * g * depth))
+            halves = HalfDistances(self.space, product)
             if self.space.queries is self.space.gallery:
                 self._symmetric(halves, report)
             else:
@@ -217,6 +216,24 @@ class _Search:
                 for at in streams:
                     take_rows(at, tile, 0, column, self._own(at, start))
             self._settle(streams, start)
+            report(stop, n)
+
+    def _on_device(self, product: Product, report: Progress) -> None:
+        """Dense blocks in torch: bfloat16 proposes where it can, float32 does the rest."""
+        space, n = self.space, self.space.n_queries
+        halves = HalfDistances(space, product) if product == "bfloat16" and self.k else None
+        step = default_block(space.n_gallery, DEVICE_ELEMENTS)
+        for start in range(0, n, step):
+            stop = min(start + step, n)
+            rest = torch.arange(start, stop, device=space.gallery.device)
+            if halves is not None and self.others.farthest is None:
+                rows = slice(start, stop)
+                found, unsure = propose_rows(space, halves, rows, self.k, skip_self=self.skip_self)
+                self.others.indices[rows] = found.columns.cpu().numpy()
+                self.others.distances[rows] = found.distances.cpu().numpy()
+                rest = rest[unsure]
+            if len(rest):
+                self._dense(rest)
             report(stop, n)
 
     def _own(self, at: Stream, row: int) -> int:
