@@ -126,7 +126,7 @@ def test_jaccard_rows_do_not_depend_on_blocks_or_threads(
     whole = rows_of(KReciprocal(lambda_=0), query, gallery, tensors=tensors)
     monkeypatch.setattr(reciprocal_codes, "PAIRS", 50)
     monkeypatch.setattr(reciprocal_codes_torch, "ELEMENTS", 700)
-    for threads, block in ((1, 7), (2, None), (2, 30)):
+    for threads, block in ((1, 17), (2, None)):
         torch.set_num_threads(threads)
         reranker = KReciprocal(lambda_=0, block=block)
         reranker._tensor_steps = tensors
@@ -240,12 +240,12 @@ def test_joint_nodes_copy_no_more_than_they_must() -> None:
     nodes, n_query = joint_nodes(matrix[:3], matrix[3:], normalise=False)
     assert n_query == 3
     assert nodes.data_ptr() == matrix.data_ptr()
-    torch.testing.assert_close(nodes, matrix, rtol=0, atol=0)
+    np.testing.assert_array_equal(nodes, matrix)
     for query, gallery in ((matrix[:3], matrix[4:]), (matrix[3:], matrix[:3])):
         joint, _ = joint_nodes(query, gallery, normalise=False)
-        torch.testing.assert_close(joint, torch.cat([query, gallery]), rtol=0, atol=0)
+        np.testing.assert_array_equal(joint, torch.cat([query, gallery]))
     unit, _ = joint_nodes(matrix[:3], matrix[3:], normalise=True)
-    torch.testing.assert_close(unit, torch.nn.functional.normalize(matrix, dim=1))
+    np.testing.assert_allclose(unit, torch.nn.functional.normalize(matrix, dim=1), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_a_query_behind_its_exact_copies_is_not_its_own_neighbour() -> None:
 def test_means_do_not_depend_on_blocks_or_threads(alpha: float) -> None:
     query, gallery = clustered(1, 23, 140, copies=12)
     spaces = []
-    for threads, block in ((1, None), (2, None), (2, 11)):
+    for threads, block in ((1, 30), (2, None)):
         torch.set_num_threads(threads)
         reranker = AlphaQueryExpansion(6, alpha, expand_gallery=True, block=block)
         spaces.append(reranker.fit(query, gallery).space)
@@ -138,7 +138,7 @@ def test_means_off_the_cpu_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None
     indices, weights, own = arguments[0], arguments[1], arguments[2].astype(np.float64)
     compiled = means.weighted_means(features, pool, indices, weights, own)
     gathered = means._gathered_means(features, pool, indices, weights, own)
-    torch.testing.assert_close(compiled, gathered)
+    np.testing.assert_allclose(compiled, gathered, atol=1e-6)
 
 
 def test_k_is_clipped_to_a_small_gallery() -> None:
