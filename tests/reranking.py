@@ -60,18 +60,18 @@ def dense_k_reciprocal(
     extra = 1 if neighbourhood == "code" else 0
     wide, half = ranks or (k1 + extra, max(int(np.around(k1 / 2)) + extra, 1))
 
-    def reciprocal(node: int, k: int) -> set[int]:
-        return {j for j in ranked[node, :k] if node in ranked[j, :k]}
+    def reciprocal(k: int) -> list[set[int]]:
+        nearest = [set(row) for row in ranked[:, :k].tolist()]
+        return [{j for j in row if i in nearest[j]} for i, row in enumerate(nearest)]
 
+    around, near = reciprocal(wide), reciprocal(half)
     encoded = np.zeros((n, n))
     for i in range(n):
-        base = reciprocal(i, wide)
-        members = set(base)
-        for candidate in base if expand else ():
-            near = reciprocal(candidate, half)
-            shared, two_thirds = 3 * len(near & base), 2 * len(near)
+        members = set(around[i])
+        for candidate in around[i] if expand else ():
+            shared, two_thirds = 3 * len(near[candidate] & around[i]), 2 * len(near[candidate])
             if shared > two_thirds or (overlap == "at_least" and shared == two_thirds):
-                members |= near
+                members |= near[candidate]
         columns = sorted(members)
         weight = np.exp(-(scaled if weight_scale == "row_maximum" else squared)[i, columns])
         encoded[i, columns] = weight / weight.sum()
