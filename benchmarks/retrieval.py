@@ -172,9 +172,8 @@ def main(words: list[str] | None = None) -> None:
         options.page.write_text(render(read_runs(options.out)))
     elif options.list:
         sys.path.insert(0, str(options.folder))
-        print(
-            *(line.name for line in chosen(importlib.import_module(options.cases).LINES, options))
-        )
+        lines = importlib.import_module(options.cases).LINES
+        print(*(line.name for line in chosen(lines, options)), sep="\n")
     else:
         try:
             print(run_all(options))

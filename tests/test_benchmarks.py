@@ -120,9 +120,9 @@ def test_too_long_a_line_is_a_row(trial: Callable[..., dict[str, Any]]) -> None:
 
 
 def test_runs_before_a_limit_count(trial: Callable[..., dict[str, Any]]) -> None:
-    result = trial("sleeps the second time", seconds=6)
+    result = trial("sleeps the second time", seconds=4)
     assert (result["status"], result["runs"]) == ("done", 1)
-    assert result["stopped"] == "stopped after 6 s; the runs before it count"
+    assert result["stopped"] == "stopped after 4 s; the runs before it count"
 
 
 def test_a_peer_that_is_not_there_is_a_row(trial: Callable[..., dict[str, Any]]) -> None:
