@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reid_repro.retrieval.compiled import use_torch_threads
-from reid_repro.retrieval.distances import Features, as_features
+from reid_repro.retrieval.distances import LARGEST_NORM, Features, as_features
 from reid_repro.retrieval.groups_block import GRAM_BYTES, Block
 from reid_repro.retrieval.groups_kernels import (
     Integers,
@@ -51,6 +51,9 @@ class SplitTree:
         memory: bytes for the products of a block. Larger groups are split by recomputing them.
         precision: of the products that propose pairs; the tree does not depend on it.
 
+    Raises:
+        ValueError: bad features, or so large that squared distances overflow.
+
     Attributes:
         order: gallery rows (n,) such that every node is the range start:stop of it; the members of
             nodes that are not split are in gallery order.
@@ -63,6 +66,9 @@ class SplitTree:
         self, features: Features, *, memory: int = MEMORY, precision: Precision = "auto"
     ) -> None:
         self.features = np.asarray(as_features(features, "features", "cpu").numpy())
+        largest = float(np.abs(self.features).max()) * self.features.shape[1] ** 0.5
+        if not largest < LARGEST_NORM:
+            raise ValueError(f"features have norms up to {largest:.3g}: scale them down")
         self._capacity = int((max(memory, 0) // GRAM_BYTES) ** 0.5)
         self._precision: Precision = precision
         n = len(self.features)
