@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
+# Every program that a test starts would compile all it imports anew, half of its start-up, where
+# the environment forbids to keep bytecode, as images for containers often do.
+os.environ["PYTHONDONTWRITEBYTECODE"] = ""
+# Threads that wait in a busy loop cost the other programs and tests of this machine their time.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+settings.register_profile("unhurried", deadline=None)  # on a busy machine no time is an error
+settings.load_profile("unhurried")
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers (`pytest -n 2 --dist loadfile`) the longest files go first."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture

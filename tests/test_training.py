@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,25 +74,42 @@ def trained(data: Path, run: ResolvedRun, checkpoints: Path) -> Trained:
     return train(run, ImageStore.open(data), splits, data_hash="x", checkpoints=checkpoints)
 
 
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `whole` leaves its last checkpoint."""
+    return tmp_path_factory.mktemp("checkpoints")
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, checkpoints: Path) -> Trained:
+    """The training of `settings()`, never interrupted."""
+    return trained(data, settings(), checkpoints)
+
+
 def curve(history: pd.DataFrame) -> pd.DataFrame:
     return history.drop(columns=TIMES)
 
 
-def test_the_same_seed_gives_the_same_curve_and_weights(data: Path, tmp_path: Path) -> None:
-    first = trained(data, settings(seed=1), tmp_path / "a")
-    again = trained(data, settings(seed=1), tmp_path / "b")
-    other = trained(data, settings(seed=2), tmp_path / "c")
-    pd.testing.assert_frame_equal(curve(first.history), curve(again.history), check_exact=True)
-    for key, value in first.model.state_dict().items():
-        assert torch.equal(value, again.model.state_dict()[key]), key
-    assert not np.allclose(first.history["loss"], other.history["loss"])
-    assert first.history["epoch"].tolist() == [1, 2, 3, 4]
+def assert_same(one: Trained, other: Trained) -> None:
+    """The same curve and the same weights, to the bit."""
+    pd.testing.assert_frame_equal(curve(one.history), curve(other.history), check_exact=True)
+    weights = other.model.state_dict()
+    for key, value in one.model.state_dict().items():
+        assert torch.equal(value, weights[key]), key
+
+
+def test_the_same_seed_gives_the_same_curve_and_weights(
+    data: Path, whole: Trained, tmp_path: Path
+) -> None:
+    assert_same(trained(data, settings(), tmp_path / "again"), whole)
+    assert whole.history["epoch"].tolist() == [1, 2, 3, 4]
+    other = trained(data, settings(seed=2, epochs=1), tmp_path / "other").history
+    assert not np.isclose(other["loss"][0], whole.history["loss"][0])
 
 
 def test_a_run_cut_short_ends_like_one_that_was_not(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, whole: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = trained(data, settings(), tmp_path / "whole")
     real, calls = loop._epoch, []
 
     def dies_in_the_third(*arguments: object) -> dict[str, float]:
@@ -102,13 +120,11 @@ def test_a_run_cut_short_ends_like_one_that_was_not(
 
     monkeypatch.setattr(loop, "_epoch", dies_in_the_third)
     with pytest.raises(KeyboardInterrupt):
-        trained(data, settings(), tmp_path / "cut")
+        trained(data, settings(), tmp_path)
     monkeypatch.setattr(loop, "_epoch", real)
-    resumed = trained(data, settings(), tmp_path / "cut")
+    resumed = trained(data, settings(), tmp_path)
     assert resumed.resumed == 1
-    pd.testing.assert_frame_equal(curve(resumed.history), curve(whole.history), check_exact=True)
-    for key, value in whole.model.state_dict().items():
-        assert torch.equal(value, resumed.model.state_dict()[key]), key
+    assert_same(resumed, whole)
 
 
 def test_sigkill_in_mid_epoch_loses_at_most_that_epoch(data: Path, tmp_path: Path) -> None:
@@ -154,22 +170,24 @@ def _next_epoch(data: Path, run: ResolvedRun, checkpoints: Path) -> int:
 
 
 def test_other_settings_do_not_resume_a_foreign_checkpoint(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, whole: Trained, checkpoints: Path
 ) -> None:
-    trained(data, settings(epochs=1), tmp_path)
-    assert list(tmp_path.glob("*.pt"))
-    assert _next_epoch(data, settings(epochs=1, margin=0.5), tmp_path) == 1
+    assert trained(data, settings(), checkpoints).resumed == 1  # its own is taken up
+    assert _next_epoch(data, settings(margin=0.5), checkpoints) == 1
 
 
 def test_a_damaged_checkpoint_is_named_and_set_aside(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trained(data, settings(epochs=1), tmp_path)
-    file = next(tmp_path.glob("*.pt"))
-    file.write_bytes(file.read_bytes()[:1000])
-    again = trained(data, settings(epochs=1), tmp_path)
-    assert again.resumed == 0
-    assert str(file.with_suffix(".damaged")) in capsys.readouterr().out
+    data: Path, whole: Trained, checkpoints: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (found,) = checkpoints.glob("*.pt")
+    file = tmp_path / found.name
+    file.write_bytes(found.read_bytes()[:1000])
+    assert _next_epoch(data, settings(), tmp_path) == 1
+    aside = file.with_suffix(".damaged")
+    assert str(aside) in capsys.readouterr().out
+    assert aside.is_file()
+    assert not file.exists()
 
 
 def test_a_loss_that_is_no_number_names_the_batch(data: Path, tmp_path: Path) -> None:
@@ -178,6 +196,16 @@ def test_a_loss_that_is_no_number_names_the_batch(data: Path, tmp_path: Path) ->
         trained(data, run, tmp_path)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """A network this small on several threads mostly waits for them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_training_learns(data: Path, tmp_path: Path, precision: str) -> None:
     run = settings(
@@ -198,12 +226,11 @@ def test_the_learning_rate_warms_up_and_then_falls(data: Path, tmp_path: Path) -
 
 
 def test_descriptors_have_length_one_and_the_order_of_their_rows(
-    data: Path, tmp_path: Path
+    data: Path, whole: Trained
 ) -> None:
     from reid_repro.config import FeatureConfig
 
-    run = settings(epochs=1)
-    model = trained(data, run, tmp_path).model
+    run, model = settings(), whole.model
     store = ImageStore.open(data)
     rows = rows_of(store.images, read_parquet(data / "splits.parquet"), "test")
     assert rows["role"].tolist() == ["query"] * 8 + ["gallery"] * 8
