@@ -41,7 +41,9 @@ def test_every_scale_gives_runs_that_resolve(repository: Path, scale: str) -> No
         ({"evaluate_on": ["mine"]}, ["unknown dataset 'mine'"]),
         ({"papers": ["chcca"]}, ["unknown paper 'chcca'", "baseline"]),
         ({"seeds": [1, 1]}, ["seeds", "twice"]),
-        ({"rerankers": {"aqe": {"method": "AQE"}}}, ["rerankers.aqe.method"]),
+        ({"rerankers": {"aqe": {"method": "AQE"}}}, ["rerankers.aqe.method", "AverageQueryExp"]),
+        ({"timings": {"shrink": 0}}, ["timings.shrink", "greater"]),
+        ({"datasets": {"mine": {"source": "cvs"}}}, ["datasets.mine.source", "csv"]),
     ],
 )
 def test_a_mistake_is_named_by_its_key(

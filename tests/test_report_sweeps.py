@@ -115,8 +115,10 @@ def test_a_table_of_times_as_shown(world: World) -> None:
         (f"2.00{NBSP}s", f"89.2{NBSP}s"),
     ]
     assert [cell.value for cell in fast.cells] == ["\N{EN DASH}"] * 2
+    assert shown.without_gpu
     assert "2 threads, load 0.2 when" in shown.machine
     query = times.time_table(world.plan, "swept", "query", world.results, Assets())
+    assert not query.without_gpu
     assert query.rows[1].facts == ("51", "16")
     assert query.rows[0].cells[0].printed == f"368{NBSP}ms"
     file = world.results / "tables/swept/sizes.csv"
@@ -140,6 +142,7 @@ def test_the_page_has_tables_figure_and_times(world: World) -> None:
     assert f"89.2{NBSP}s" in page
     assert "an old machine" in page
     assert "simulated features of the printed size" in page
+    assert "A dash: this machine has no GPU." in page
     assert "1 layer &lt;i&gt;" in page
     assert "papers/swept.html" in index
     assert "all tables, figures and times" in index
@@ -159,3 +162,11 @@ def test_the_page_has_tables_figure_and_times(world: World) -> None:
 )  # fmt: skip
 def test_short_times_keep_two_or_three_digits(seconds: float, text: str) -> None:
     assert formats.short_time(seconds) == text.replace(" ", NBSP)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0034, "3.4 ms"), (0.368, "368 ms"), (1.2, "1.2 s"), (89.2, "89.2 s"), (135.9, "135.9 s")],
+)
+def test_printed_times_keep_their_digits(seconds: float, text: str) -> None:
+    assert formats.printed_time(seconds) == text.replace(" ", NBSP)

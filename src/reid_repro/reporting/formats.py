@@ -52,6 +52,12 @@ def short_time(seconds: float | None) -> str:
     return f"{value:,.{digits}f}\N{NO-BREAK SPACE}{unit}"
 
 
+def printed_time(seconds: float) -> str:
+    """A time with the digits that a paper prints, as '3.8 ms' or '135.9 s'."""
+    value, unit = (seconds, "s") if seconds >= 1 else (1000 * seconds, "ms")
+    return f"{value:.4g}\N{NO-BREAK SPACE}{unit}"
+
+
 def memory(mebibytes: float | None) -> str:
     """MiB as '812 MiB' or '1.4 GiB'."""
     if mebibytes is None or not math.isfinite(mebibytes):

@@ -68,6 +68,12 @@ class TimeTable:
     rows: tuple[TimeRow, ...]
     item: Item
 
+    @property
+    def without_gpu(self) -> bool:
+        """Whether there are rows for a GPU that could not be measured."""
+        cells = [cell for row in self.rows if row.platform == "GPU" for cell in row.cells]
+        return any(cell.value == formats.MISSING for cell in cells)
+
 
 def time_table(plan: Plan, paper: str, table: str, results: Path, assets: Assets) -> TimeTable:
     """The table as shown; UserError names a file that is missing or of another form."""
@@ -123,15 +129,15 @@ def _row(part: pd.DataFrame, settings: TimeTableConfig) -> TimeRow:
         title=str(first["row_title"]),
         platform=str(first["platform"]),
         facts=facts,
-        cells=tuple(
-            TimeCell(
-                formats.short_time(_number(record["seconds"])),
-                formats.short_time(_number(record["printed_seconds"]))
-                if _number(record["printed_seconds"]) is not None
-                else "",
-            )
-            for record in records
-        ),
+        cells=tuple(_cell(record) for record in records),
+    )
+
+
+def _cell(record: Mapping[str, Any]) -> TimeCell:
+    printed = _number(record["printed_seconds"])
+    return TimeCell(
+        formats.short_time(_number(record["seconds"])),
+        "" if printed is None else formats.printed_time(printed),
     )
 
 

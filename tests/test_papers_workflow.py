@@ -1,0 +1,71 @@
+"""What real Snakemake plans for papers that point at another one's runs: dry runs, nothing made."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workspace import Workspace
+
+pytestmark = pytest.mark.slow
+PAPERS = {"papers": ["baseline", "gnn", "glad"]}
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    made = Workspace.copied(tmp_path_factory.mktemp("papers"))
+    made.configure(PAPERS)
+    return made
+
+
+def planned(output: str) -> dict[str, int]:
+    """Rule to number of jobs."""
+    table = output.split("Job stats:")[1].split("total")[0]
+    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+)\s+(\d+)\s*$", table, re.M)}
+
+
+def test_one_training_serves_all_three_papers(space: Workspace) -> None:
+    jobs = planned(space.snakemake("-n"))
+    once = {"render_dataset": 2, "train": 2, "extract_features": 2, "figures": 2, "report": 1}
+    # Six rankings a run; four sweeps on two runs and one on one; two sets of times.
+    more = {"score": 12, "sweep": 9, "timing": 2, "sweep_figure": 1, "summary": 1}
+    assert jobs.items() >= (once | more).items()
+
+
+def test_a_table_needs_its_own_rankings_alone(space: Workspace) -> None:
+    jobs = planned(space.snakemake("-n", "results/tables/gnn/table1.csv"))
+    assert jobs.items() >= {"train": 2, "score": 2, "sweep": 2, "table": 1}.items()
+    times = planned(space.snakemake("-n", "results/tables/gnn/table3.csv"))
+    assert times == {"timing": 1, "table": 1}
+    pointed = planned(space.snakemake("-n", "--config", "papers=[glad]"))
+    assert pointed.items() >= {"train": 1, "sweep": 1, "timing": 1}.items()
+
+
+def test_new_outputs_lie_under_one_dvc_out(space: Workspace) -> None:
+    stages = yaml.safe_load((space.folder / "dvc.yaml").read_text())["stages"]
+    outs = [next(iter(out)) if isinstance(out, dict) else out
+            for stage in stages.values() for out in stage["outs"]]  # fmt: skip
+    listed = space.snakemake("--summary").splitlines()
+    outputs = {line.split("\t")[0] for line in listed if line.startswith("results/")}
+    assert any(output.startswith("results/sweeps/gnn/layers/baseline/") for output in outputs)
+    assert "results/timings/glad/groups.json" in outputs
+    assert "results/figures/gnn/figure2.svg" in outputs
+    for output in outputs:
+        owners = [out for out in outs if Path(output).is_relative_to(out)]
+        assert len(owners) == 1, f"{output} lies under {owners}"
+
+
+def test_a_wrong_row_stops_snakemake_with_one_line(space: Workspace) -> None:
+    file = space.folder / "workflow/papers/gnn.yaml"
+    kept = file.read_text()
+    try:
+        file.write_text(kept.replace("- ranking: layers\n", "- ranking: layer\n"))
+        output = space.snakemake("-n", check=False)
+    finally:
+        file.write_text(kept)
+    words = "workflow/papers/gnn.yaml: tables.table2.rows.0.ranking: unknown 'layer'; known: none"
+    assert [line for line in output.splitlines() if words in line], output
+    assert "Traceback" not in output
