@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid_repro.retrieval import evaluate
-from reid_repro.retrieval.rerank import GNN, dense_panels
+from reid_repro.retrieval.rerank import GNN, dense_panels, propagation_torch, sparse_torch
 
 Matrix = npt.NDArray[np.float64]
 Features = npt.NDArray[np.float32]
@@ -182,6 +182,44 @@ def test_sparse_rows_and_panels_follow_each_option_and_it_matters(
     np.testing.assert_allclose(got, dense_gnn(query, gallery, **asked), atol=2e-6)
     if options:
         assert np.abs(got - dense_gnn(query, gallery, k1=8, k2=4)).max() > 1e-3
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    options=options_of_gnn,
+    seed=st.integers(0, 10_000),
+    n_query=st.integers(1, 12),
+    n_gallery=st.integers(1, 150),
+    memory=st.sampled_from([1, 1 << 14, 1 << 30]),
+)
+def test_torch_operations_give_the_same(
+    options: dict[str, Any], seed: int, n_query: int, n_gallery: int, memory: int
+) -> None:
+    query, gallery = clustered(seed, n_query, n_gallery, identities=12)
+    chunks = pytest.MonkeyPatch()
+    chunks.setattr(sparse_torch, "ELEMENTS", 1000)
+    chunks.setattr(sparse_torch, "PAIRS", 500)
+    chunks.setattr(propagation_torch, "ELEMENTS", 1000)
+    try:
+        on_tensors = GNN(memory=memory, **options)
+        on_tensors._tensor_steps = True
+        got = on_tensors.fit(query, gallery).distances(0, n_query)
+    finally:
+        chunks.undo()
+    want = GNN(**options).fit(query, gallery).distances(0, n_query)
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    if not options["blend"] and options["nodes"] != "features":
+        np.testing.assert_array_equal(got == 1, want == 1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("options", [{}, {"symmetric": "authors"}, {"nodes": "features"}], ids=str)
+def test_a_gpu_gives_the_same(options: dict[str, Any]) -> None:
+    query, gallery = clustered(3, 60, 940, dim=16, identities=80, copies=30)
+    device = [torch.from_numpy(side).cuda() for side in (query, gallery)]
+    got = GNN(8, 4, **options).fit(*device).distances(0, 60)
+    want = GNN(8, 4, **options).fit(query, gallery).distances(0, 60)
+    np.testing.assert_allclose(got, want, atol=1e-6)
 
 
 @pytest.mark.parametrize("symmetric", ["paper", "authors"])

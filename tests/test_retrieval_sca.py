@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse as scipy_sparse
 
 from reid_repro.retrieval import evaluate
-from reid_repro.retrieval.rerank import SparseContextualActivation
+from reid_repro.retrieval.rerank import SparseContextualActivation, sparse_torch
 from reid_repro.retrieval.rerank.sparse import (
     Rows,
     add_rows,
@@ -123,6 +123,25 @@ def test_each_option_follows_the_definition_and_matters(options: dict[str, Any])
     got = SparseContextualActivation(**options).fit(query, gallery).distances(0, 30)
     np.testing.assert_allclose(got, dense_sca(query, gallery, **options), atol=1e-6)
     assert np.abs(got - dense_sca(query, gallery)).max() > 1e-3
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("k2", [1, 6])
+def test_torch_operations_give_the_same(
+    device: str, k2: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    monkeypatch.setattr(sparse_torch, "ELEMENTS", 5000)
+    monkeypatch.setattr(sparse_torch, "PAIRS", 1000)
+    query, gallery = clustered(3, 30, 150, identities=12, copies=15)
+    on_tensors = SparseContextualActivation(k2=k2)
+    on_tensors._tensor_steps = True
+    sides = (torch.from_numpy(side).to(device) for side in (query, gallery))
+    got = on_tensors.fit(*sides).distances(0, 30)
+    want = SparseContextualActivation(k2=k2).fit(query, gallery).distances(0, 30)
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    np.testing.assert_array_equal(got == 1, want == 1)
 
 
 def test_far_apart_is_exactly_one_and_equal_is_zero() -> None:

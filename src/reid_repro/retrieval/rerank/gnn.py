@@ -16,6 +16,7 @@ from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from reid_repro.retrieval.distances import Features, FeatureSpace, check_choice, default_block
 from reid_repro.retrieval.rerank.base import check_at_least, check_block, check_rows, timed
@@ -27,7 +28,9 @@ from reid_repro.retrieval.rerank.propagation import (
     SparseNodes,
     propagate,
 )
-from reid_repro.retrieval.rerank.sparse import Rows, add_rows, neighbour_rows, transpose
+from reid_repro.retrieval.rerank.propagation_torch import TensorFeatureNodes, TensorNodes
+from reid_repro.retrieval.rerank.sparse import add_rows, neighbour_rows, transpose
+from reid_repro.retrieval.rerank.sparse_torch import timed_on
 from reid_repro.retrieval.search import Neighbours, Progress, neighbours
 
 Aggregate = Literal["sum", "mean", "max"]
@@ -121,6 +124,7 @@ class GNN:
         self.residual = symmetric == "paper" if residual is None else residual
         self.blend, self.block, self.memory, self.progress = blend, block, memory, progress
         self.timings: dict[str, float] = {}
+        self._tensor_steps = False  # torch operations on the CPU as well, for tests
         self._nodes: Nodes | None = None
 
     def fit(self, query: Features, gallery: Features) -> Self:
@@ -130,24 +134,21 @@ class GNN:
         n = len(features)
         k1, k2 = min(self.k1, n), min(self.k2, n)
         space = FeatureSpace(features, features, "cosine")  # normalises
+        device = features.device
         del features
-        with timed(self.timings, "neighbours"):
+        with timed_on(device, self.timings, "neighbours"):
             found = neighbours(
                 space, max(k1, k2), block=self.block, self_match="first", progress=self.progress
             )
-        with timed(self.timings, "graph"):
+        with timed_on(device, self.timings, "graph"):
             messages = self._messages(found, k2)
-            nodes: Nodes
-            if self.nodes == "features":
-                nodes = FeatureNodes(space.gallery.numpy())
-            else:
-                nodes = SparseNodes(self._adjacency(found.indices[:, :k1]), self.memory)
+            nodes = self._node_features(space, found.indices[:, :k1])
         if self.propagate:
-            with timed(self.timings, "propagation"):
+            with timed_on(device, self.timings, "propagation"):
                 nodes = propagate(
                     nodes, messages, self.layers, self._symmetrise_layers(), self.progress
                 )
-        with timed(self.timings, "distances"):
+        with timed_on(device, self.timings, "distances"):
             nodes.settle(self._n_query)
         self._nodes, self._n_gallery = nodes, n - self._n_query
         self._space = space if self.blend > 0 else None
@@ -183,13 +184,20 @@ class GNN:
     def _symmetrise_layers(self) -> bool:
         return self.symmetric == "authors" and self.nodes == "symmetric"
 
-    def _adjacency(self, ranked: npt.NDArray[np.int64]) -> Rows:
-        """A of Eq. 8 or A* of Eq. 9, without the factor 1 / 2 that no cosine depends on."""
-        rows = neighbour_rows(ranked, np.ones(ranked.shape, dtype=np.float32))
+    def _node_features(self, space: FeatureSpace, ranked: npt.NDArray[np.int64]) -> Nodes:
+        """x, A of Eq. 8 or A* of Eq. 9, without the factor 1 / 2 that no cosine depends on."""
+        features = space.gallery
+        on_tensors = features.device.type != "cpu" or self._tensor_steps
+        if self.nodes == "features":
+            return TensorFeatureNodes(features) if on_tensors else FeatureNodes(features.numpy())
         symmetrised_later = self._symmetrise_layers() and self.propagate
-        if self.nodes == "adjacency" or symmetrised_later:
-            return rows
-        return add_rows(rows, transpose(rows, rows.n))
+        symmetric = self.nodes == "symmetric" and not symmetrised_later
+        if on_tensors:
+            return TensorNodes(torch.from_numpy(ranked).to(features.device), symmetric, self.memory)
+        rows = neighbour_rows(ranked, np.ones(ranked.shape, dtype=np.float32))
+        if symmetric:
+            rows = add_rows(rows, transpose(rows, rows.n))
+        return SparseNodes(rows, self.memory)
 
     def _messages(self, found: Neighbours, k2: int) -> Messages:
         """The edges of Eq. 12 with the weights of Eq. 14."""

@@ -21,14 +21,8 @@ import numpy.typing as npt
 from reid_repro.retrieval.distances import Features, FeatureSpace, Metric, check_choice
 from reid_repro.retrieval.rerank.base import check_at_least, check_block, check_rows, timed
 from reid_repro.retrieval.rerank.nodes import joint_nodes
-from reid_repro.retrieval.rerank.sparse import (
-    Rows,
-    combine_rows,
-    jaccard_rows,
-    neighbour_rows,
-    row_sums,
-    transpose,
-)
+from reid_repro.retrieval.rerank.sca_codes import Codes, CompiledCodes, TensorCodes
+from reid_repro.retrieval.rerank.sparse_torch import timed_on
 from reid_repro.retrieval.search import Neighbours, Progress, neighbours
 
 WeightScale = Literal["row_maximum", "none"]
@@ -81,7 +75,8 @@ class SparseContextualActivation:
         self.weight_scale, self.membership, self.metric = weight_scale, membership, metric
         self.block, self.progress = block, progress
         self.timings: dict[str, float] = {}
-        self._codes: Rows | None = None
+        self._tensor_steps = False  # torch operations on the CPU as well, for tests
+        self._codes: Codes | None = None
 
     def fit(self, query: Features, gallery: Features) -> Self:
         """Encode every node of the graph of queries (n, d) and gallery (g, d)."""
@@ -90,7 +85,7 @@ class SparseContextualActivation:
         n = len(features)
         k1, k2 = min(self.k1, n), min(self.k2, n)
         space = FeatureSpace(features, features, self.metric)
-        with timed(self.timings, "neighbours"):
+        with timed_on(features.device, self.timings, "neighbours"):
             found = neighbours(
                 space,
                 max(k1, k2),
@@ -99,17 +94,20 @@ class SparseContextualActivation:
                 farthest=self.weight_scale == "row_maximum",
                 progress=self.progress,
             )
-        with timed(self.timings, "encoding"):
-            codes = neighbour_rows(found.indices[:, :k1], self._memberships(found, k1))
+        on_tensors = features.device.type != "cpu" or self._tensor_steps
+        with timed_on(features.device, self.timings, "encoding"):
+            ranked, weights = found.indices[:, :k1], self._memberships(found, k1)
+            codes: Codes
+            if on_tensors:
+                codes = TensorCodes(ranked, weights, features.device)
+            else:
+                codes = CompiledCodes(ranked, weights)
         if k2 > 1:
-            with timed(self.timings, "local consistency"):
-                mean = np.full((n, k2), 1 / k2, dtype=np.float32)
-                codes = combine_rows(found.indices[:, :k2], mean, codes, n)
-        with timed(self.timings, "distances"):
-            sums = row_sums(codes)
-            self._query_sums, self._gallery_sums = sums[:n_query], sums[n_query:]
-            self._inverted = transpose(codes.part(n_query, n), n)
-            self._codes = codes.part(0, n_query).copied()
+            with timed_on(features.device, self.timings, "local consistency"):
+                codes.average(found.indices[:, :k2])
+        with timed_on(features.device, self.timings, "distances"):
+            codes.settle(n_query)
+        self._codes, self._n_query, self._n_gallery = codes, n_query, n - n_query
         return self
 
     def distances(self, start: int, stop: int) -> npt.NDArray[np.float32]:
@@ -119,16 +117,11 @@ class SparseContextualActivation:
         """
         if self._codes is None:
             raise ValueError("SparseContextualActivation: call fit before distances")
-        check_rows(start, stop, self._codes.n)
+        check_rows(start, stop, self._n_query)
         with timed(self.timings, "distances"):
-            out = np.empty((stop - start, len(self._gallery_sums)), dtype=np.float32)
-            jaccard_rows(
-                self._codes.part(start, stop),
-                self._query_sums[start:stop],
-                self._inverted,
-                self._gallery_sums,
-                out,
-            )
+            out = np.empty((stop - start, self._n_gallery), dtype=np.float32)
+            if start < stop:
+                self._codes.jaccard(start, stop, out)
             return out
 
     def _memberships(self, found: Neighbours, k1: int) -> npt.NDArray[np.float32]:
