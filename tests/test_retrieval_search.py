@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reid_repro.retrieval.dense_search import propose_rows, search_rows
+from reid_repro.retrieval.dense_search import farthest_rows, propose_rows, search_rows
 from reid_repro.retrieval.distances import FeatureSpace, Metric, full_precision
 from reid_repro.retrieval.operands import HalfDistances
 from reid_repro.retrieval.products import Precision
@@ -207,8 +207,10 @@ def test_dense_rows_of_a_bfloat16_product(seed: int, kind: str, k: int, skip: bo
     order = np.argsort(want, axis=1, kind="stable")[10:150, :k]
     sure = ~unsure.numpy()
     np.testing.assert_array_equal(found.columns.numpy()[sure], order[sure])
-    rest = search_rows(space, torch.arange(10, 150), k, skip_self=skip, farthest=False)
+    rest = search_rows(space, torch.arange(10, 150), k, skip_self=skip)
     np.testing.assert_array_equal(rest.columns.numpy(), order)
+    far = farthest_rows(space, torch.arange(10, 150)).numpy()
+    np.testing.assert_array_equal(far, reference(rows, rows, "euclidean")[10:150].max(1))
     if kind == "plain" and k < 5:
         assert sure.all()
 

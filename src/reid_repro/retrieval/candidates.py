@@ -22,10 +22,9 @@ import numpy.typing as npt
 from numba import prange, types
 
 from reid_repro.retrieval.compiled import inner, kernel, variants_of
-from reid_repro.retrieval.exact import as_distance, squared_gap
 
 STRIP = 64  # entries counted at once
-FAR_BUFFER = 128
+FAR_BUFFER = 256
 NOBODY = -(1 << 40)
 
 Tile = npt.NDArray[Any]  # float32, or int16: the bits of bfloat16
@@ -256,65 +255,3 @@ def finish(stream: Stream) -> None:
             _clear(stream, row)
         if not stream.nearest and decode(stream.limit[row]) <= 0:
             stream.filled[row] = -1  # farthest and nearest look the same in this precision
-
-
-@kernel
-def nearest_of(
-    stream: Stream,
-    start: int,
-    k: int,
-    queries: npt.NDArray[np.float32],
-    gallery: npt.NDArray[np.float32],
-    zeros: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
-    cosine: bool,
-    columns: npt.NDArray[np.int64],
-    distances: npt.NDArray[np.float32],
-) -> None:
-    """The k nearest candidates of each row by exact distance, then gallery order, nearest first.
-
-    Row i of the stream is query start + i; `zeros` counts the zero rows of a cosine space.
-    Marked rows are left as they are.
-    """
-    for i in prange(len(stream.filled)):
-        query = start + i
-        have = 0
-        for c in range(stream.filled[i]):
-            column = stream.column[i, c]
-            squared = squared_gap(queries[query], gallery[column])
-            squared += zeros[0][query] + zeros[1][column]
-            distance = as_distance(squared, cosine)
-            # Insertion into the k kept so far, ordered by distance and then by column.
-            place = have
-            while place > 0 and (
-                distances[i, place - 1] > distance
-                or (distances[i, place - 1] == distance and columns[i, place - 1] > column)
-            ):
-                if place < k:
-                    distances[i, place] = distances[i, place - 1]
-                    columns[i, place] = columns[i, place - 1]
-                place -= 1
-            if place < k:
-                distances[i, place] = distance
-                columns[i, place] = column
-            have = min(have + 1, k)
-
-
-@kernel
-def farthest_of(
-    stream: Stream,
-    start: int,
-    queries: npt.NDArray[np.float32],
-    gallery: npt.NDArray[np.float32],
-    zeros: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
-    cosine: bool,
-    farthest: npt.NDArray[np.float32],
-) -> None:
-    """The greatest exact distance among the candidates of each row."""
-    for i in prange(len(stream.filled)):
-        query = start + i
-        most = 0.0
-        for c in range(stream.filled[i]):
-            column = stream.column[i, c]
-            squared = squared_gap(queries[query], gallery[column])
-            most = max(most, squared + zeros[0][query] + zeros[1][column])
-        farthest[i] = as_distance(most, cosine)

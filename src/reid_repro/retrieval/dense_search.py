@@ -20,22 +20,27 @@ BFLOAT_SPARE = 64  # candidates beyond 2 k: bfloat16 tells few near entries apar
 
 
 class Found(NamedTuple):
-    """Nearest entries of m rows: columns (m, k) int64, distances (m, k) float32, farthest (m,)."""
+    """Nearest entries of m rows: columns (m, k) int64, distances (m, k) float32."""
 
     columns: Tensor
     distances: Tensor
-    farthest: Tensor | None
 
 
-def search_rows(
-    space: FeatureSpace, rows: Tensor, k: int, *, skip_self: bool, farthest: bool
-) -> Found:
+def search_rows(space: FeatureSpace, rows: Tensor, k: int, *, skip_self: bool) -> Found:
     """The k nearest entries of queries `rows`, which hold a block's worth of query numbers."""
     approximate = space.approximate_rows(rows)
-    far = _farthest(space, approximate, rows) if farthest else None
     if skip_self:
         approximate.scatter_(1, rows[:, None], torch.inf)
-    return Found(*_nearest(space, approximate, rows, k), far)
+    return _nearest(space, approximate, rows, k)
+
+
+def farthest_rows(space: FeatureSpace, rows: Tensor) -> Tensor:
+    """The exact greatest distance of queries `rows`, a block's worth, (m,) float32."""
+    approximate = space.approximate_rows(rows)
+    window = approximate.amax(1, keepdim=True) - 2 * space.slack(rows)
+    row, column = (approximate >= window).nonzero(as_tuple=True)
+    distance = space.distance(space.exact(rows[row], column))
+    return torch.zeros(len(rows), device=rows.device).scatter_reduce_(0, row, distance, "amax")
 
 
 def propose_rows(
@@ -53,7 +58,7 @@ def propose_rows(
     # An entry left out shows at least the last bound, so it really is at least that far:
     least = bound[:, -1] * (1 - halves.widening) - halves.margin[rows]
     unsure = (least <= kth[:, 0] / 2) & (width < space.n_gallery)
-    return Found(column, distance, None), unsure
+    return Found(column, distance), unsure
 
 
 def _rescored(
@@ -73,24 +78,12 @@ def _rescored(
     return column, distance[:, :k].contiguous(), kth
 
 
-def _farthest(space: FeatureSpace, approximate: Tensor, rows: Tensor) -> Tensor:
-    """The exact greatest distance of each row."""
-    out = torch.empty(len(rows), device=approximate.device)
-    window = approximate.amax(1, keepdim=True) - 2 * space.slack(rows)
-    for i, row in enumerate(rows.tolist()):
-        far = (approximate[i] >= window[i]).nonzero().squeeze(1)
-        out[i] = space.distance(space.exact(torch.full_like(far, row), far)).max()
-    return out
-
-
-def _nearest(
-    space: FeatureSpace, approximate: Tensor, rows: Tensor, k: int
-) -> tuple[Tensor, Tensor]:
+def _nearest(space: FeatureSpace, approximate: Tensor, rows: Tensor, k: int) -> Found:
     """The k nearest of approximate squared rows; entries at infinity are left out."""
     m, g = approximate.shape
     if k == 0:
         empty = torch.empty((m, 0), device=approximate.device)
-        return empty.long(), empty
+        return Found(empty.long(), empty)
     width = min(g, k + max(8, k // 4))
     bound, column = torch.topk(approximate, width, dim=1, largest=False)
     column, distance, kth = _rescored(space, bound, column, rows, k)
@@ -103,4 +96,4 @@ def _nearest(
             value = space.distance(space.exact(torch.full_like(near, int(rows[i])), near))
             value, order = value.sort(stable=True)
             column[i], distance[i] = near[order[:k]], value[:k]
-    return column, distance
+    return Found(column, distance)

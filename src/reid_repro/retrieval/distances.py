@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -71,7 +72,7 @@ def as_features(features: Features, name: str, device: torch.device | str | None
     if tensor.shape[0] == 0 or tensor.shape[1] == 0:
         raise ValueError(f"{name} is empty: shape {tuple(tensor.shape)}")
     tensor = tensor.detach().to(device=device, dtype=torch.float32).contiguous()
-    finite = torch.isfinite(tensor.sum(1)) & torch.isfinite(tensor.abs().amax(1))
+    finite = torch.isfinite(tensor.amin(1)) & torch.isfinite(tensor.amax(1))
     if not bool(finite.all()):
         row = int((~finite).nonzero()[0])
         raise ValueError(f"{name} row {row} holds NaN or infinite values in float32")
@@ -146,6 +147,14 @@ class FeatureSpace:
         right = shifted(self.gallery, self.centre)
         same = self.queries is self.gallery
         return right if same else shifted(self.queries, self.centre), right
+
+    def restricted(self, columns: Tensor) -> FeatureSpace:
+        """The space with the gallery's `columns` alone (their numbers), as they are prepared."""
+        part = copy(self)
+        part.__dict__.pop("_operands", None)
+        part.gallery, part.gallery_zero = self.gallery[columns], self.gallery_zero[columns]
+        part.gallery_halves = self.gallery_halves[columns]
+        return part
 
     def _zero_bias(self, features: Tensor) -> Tensor:
         if self.metric == "euclidean":

@@ -94,14 +94,27 @@ def evaluate(
             raise ValueError(f"{name} has {len(features)} rows, {name}_ids {labels}")
     if reranker is not None:
         reranker.fit(query, gallery)
-        rows = _reranked(reranker, len(query), len(gallery))
-        return score(given_ranks(rows, matches, rules), matches.n_query, rules)
+        refined = _space_of(reranker)
+        if refined is None:
+            rows = _reranked(reranker, len(query), len(gallery))
+            return score(given_ranks(rows, matches, rules), matches.n_query, rules)
     if len(matches.kept) == 0:
         raise ValueError("every gallery entry is junk (identity -1): nothing to rank")
+    kept = None
     if len(matches.kept) < matches.n_gallery:
-        gallery = gallery[torch.from_numpy(matches.kept).to(gallery.device)]
-    space = FeatureSpace(query, gallery, metric)
+        kept = torch.from_numpy(matches.kept).to(gallery.device)
+    if reranker is None:
+        space = FeatureSpace(query, gallery if kept is None else gallery[kept], metric)
+    else:
+        assert refined is not None
+        space = refined if kept is None else refined.restricted(kept)
     return score(exact_ranks(space, matches, rules), matches.n_query, rules)
+
+
+def _space_of(reranker: Reranker) -> FeatureSpace | None:
+    """The refined features of a re-ranker that ranks by features: their exact order is known."""
+    space = getattr(reranker, "space", None)
+    return space if isinstance(space, FeatureSpace) else None
 
 
 def evaluate_distances(

@@ -11,7 +11,7 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -22,16 +22,15 @@ from torch import Tensor
 from reid_repro.retrieval.candidates import (
     NOBODY,
     Stream,
-    farthest_of,
     finish,
-    nearest_of,
     stream,
     take_columns,
     take_rows,
 )
 from reid_repro.retrieval.compiled import use_torch_threads
-from reid_repro.retrieval.dense_search import propose_rows, search_rows
+from reid_repro.retrieval.dense_search import farthest_rows, propose_rows, search_rows
 from reid_repro.retrieval.distances import (
+    BLOCK_ELEMENTS,
     Features,
     FeatureSpace,
     Metric,
@@ -46,6 +45,7 @@ from reid_repro.retrieval.products import (
     as_many_threads,
     product_for,
 )
+from reid_repro.retrieval.rescoring import farthest_of, nearest_of
 
 SelfMatch = Literal["keep", "first", "exclude"]
 Progress = Callable[[int, int], None]
@@ -224,17 +224,17 @@ class _Search:
         halves = HalfDistances(space, product) if product == "bfloat16" and self.k else None
         step = default_block(space.n_gallery, DEVICE_ELEMENTS)
         for start in range(0, n, step):
-            stop = min(start + step, n)
-            rest = torch.arange(start, stop, device=space.gallery.device)
-            if halves is not None and self.others.farthest is None:
-                rows = slice(start, stop)
+            rows = slice(start, min(start + step, n))
+            rest = np.arange(rows.start, rows.stop)
+            if self.others.farthest is not None:
+                self._farthest_again(rest)
+            if halves is not None:
                 found, unsure = propose_rows(space, halves, rows, self.k, skip_self=self.skip_self)
                 self.others.indices[rows] = found.columns.cpu().numpy()
                 self.others.distances[rows] = found.distances.cpu().numpy()
-                rest = rest[unsure]
-            if len(rest):
-                self._dense(rest)
-            report(stop, n)
+                rest = rest[unsure.cpu().numpy()]
+            self._search_again(rest)
+            report(rows.stop, n)
 
     def _own(self, at: Stream, row: int) -> int:
         return row if self.skip_self and at.nearest else NOBODY
@@ -245,36 +245,38 @@ class _Search:
         cosine = space.metric == "cosine"
         zeros = space.query_zero.numpy(), space.gallery_zero.numpy()
         features = space.queries.numpy(), space.gallery.numpy()
-        marked = np.zeros(len(streams[0].filled) if streams else 0, dtype=bool)
         for at in streams:
             finish(at)
             rows = slice(start, start + len(at.filled))
             if at.nearest:
                 out = others.indices[rows], others.distances[rows]
                 nearest_of(at, start, self.k, *features, zeros, cosine, *out)
-                marked |= at.filled < 0
+                self._search_again(np.flatnonzero(at.filled < 0) + start)
             else:
                 assert others.farthest is not None
                 farthest_of(at, start, *features, zeros, cosine, others.farthest[rows])
-                marked |= at.filled <= 0
-        rest = torch.from_numpy(np.flatnonzero(marked) + start)
-        step = default_block(space.n_gallery)
-        for first in range(0, len(rest), step):
-            self._dense(rest[first : first + step])
+                self._farthest_again(np.flatnonzero(at.filled <= 0) + start)
 
-    def _dense(self, rows: Tensor) -> None:
-        found = search_rows(
-            self.space,
-            rows,
-            self.k,
-            skip_self=self.skip_self,
-            farthest=self.others.farthest is not None,
-        )
-        at = rows.cpu().numpy()
-        self.others.indices[at] = found.columns.cpu().numpy()
-        self.others.distances[at] = found.distances.cpu().numpy()
-        if self.others.farthest is not None and found.farthest is not None:
-            self.others.farthest[at] = found.farthest.cpu().numpy()
+    def _search_again(self, rows: npt.NDArray[np.int64]) -> None:
+        """The nearest of rows that are searched densely."""
+        for part in self._parts(rows):
+            found = search_rows(self.space, part, self.k, skip_self=self.skip_self)
+            at = part.cpu().numpy()
+            self.others.indices[at] = found.columns.cpu().numpy()
+            self.others.distances[at] = found.distances.cpu().numpy()
+
+    def _farthest_again(self, rows: npt.NDArray[np.int64]) -> None:
+        assert self.others.farthest is not None
+        for part in self._parts(rows):
+            self.others.farthest[part.cpu().numpy()] = farthest_rows(self.space, part).cpu().numpy()
+
+    def _parts(self, rows: npt.NDArray[np.int64]) -> Iterator[Tensor]:
+        """Query numbers in blocks whose dense rows are affordable."""
+        device = self.space.gallery.device
+        elements = BLOCK_ELEMENTS if device.type == "cpu" else DEVICE_ELEMENTS
+        step = default_block(self.space.n_gallery, elements)
+        for first in range(0, len(rows), step):
+            yield torch.from_numpy(rows[first : first + step]).to(device)
 
 
 def _check(k: int, n: int, g: int, block: int | None, self_match: str, precision: str) -> None:
