@@ -1,4 +1,9 @@
-"""Real Snakemake and DVC on a tiny copy of this repository."""
+"""Real Snakemake and DVC on a tiny copy of this repository.
+
+Nearly all of their time is the start of programs, so every test here begins with the one
+workspace that has been built, or with a copy of it, and calls each program as rarely as it can.
+Whoever changes files of the built workspace works on a copy.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +13,14 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 from conftest import write_image
-from workspace import Workspace
+from workspace import SNAKEMAKE, Workspace
 
 pytestmark = pytest.mark.slow
 NOTHING = "Nothing to be done"
@@ -34,6 +40,11 @@ def jobs(output: str) -> dict[str, int]:
     """Rule to number of jobs, from the table that Snakemake prints."""
     table = output.split("Job stats:")[-1].split("total")[0]
     return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+)\s+(\d+)\s*$", table, re.M)}
+
+
+def count(space: Workspace, pattern: str) -> int:
+    """How many results of the workspace match."""
+    return sum(1 for _ in space.folder.glob(f"results/{pattern}"))
 
 
 def test_one_command_makes_the_report_and_the_second_nothing(made: Workspace) -> None:
@@ -94,40 +105,46 @@ def test_a_clone_without_a_remote_makes_everything_anew(made: Workspace, tmp_pat
     """Metrics and tables are in git; they must not pass for results of this machine."""
     made.git("clone", "-q", str(made.folder), str(tmp_path / "clone"))
     planned = jobs(Workspace(tmp_path / "clone").snakemake("-n"))
-    whole = {"render_dataset": 2, "train": 2, "extract_features": 2, "score": 6, "figures": 2}
-    assert planned.items() >= (whole | {"table": 1, "summary": 1, "report": 1}).items()
+    whole = {"render_dataset": 2, "train": 2, "extract_features": 2, "figures": 2, "report": 1}
+    whole |= {
+        "score": count(made, "metrics/**/*.json"),
+        "sweep": count(made, "sweeps/**/*.json"),
+        "timing": count(made, "timings/*/*.json"),
+        "table": count(made, "tables/*/*.csv"),
+        "summary": 1,
+    }
+    assert min(whole.values()) > 0
+    assert planned.items() >= whole.items()
 
 
-def test_one_parameter_reruns_only_what_depends_on_it(made: Workspace) -> None:
-    made.configure({"rerankers": {"aqe": {"options": {"k": 4}}}})
-    try:
-        planned = jobs(made.snakemake("-n"))
-        assert planned["score"] == 2  # the two AQE rankings, not the other four
-        assert not planned.keys() & {"render_dataset", "train", "extract_features"}
-        status = made.run("dvc", "status").stdout
-        changed = re.findall(r"^(\w+):$", status, re.M)
-        assert "metrics" in changed
-        assert not set(changed) & {"data", "models", "features"}
-        made.run("dvc", "repro")
-        assert NOTHING in made.snakemake("-n")
-        assert "up to date" in made.run("dvc", "status").stdout
-        old = json.loads(made.git("show", "HEAD:results/tables/summary.json"))
-        new = json.loads((made.folder / "results/tables/summary.json").read_text())
-        listed = made.run("dvc", "metrics", "diff", "--json").stdout
-        differences = json.loads(listed or "{}").get("results/tables/summary.json", {})
-        assert bool(differences) == (old != new)
-        assert all(".aqe." in name for name in differences)
-    finally:
-        made.git("checkout", "-q", "--", "workflow")
-        made.run("dvc", "repro")
-        made.commit("back")
+def test_one_parameter_reruns_only_what_depends_on_it(made: Workspace, tmp_path: Path) -> None:
+    space = made.copy(tmp_path / "changed")
+    space.configure({"rerankers": {"aqe": {"options": {"k": 4}}}})
+    planned = jobs(space.snakemake("-n"))
+    assert planned["score"] == 2  # the two AQE rankings, not the others
+    assert not planned.keys() & {"sweep", "timing"}
+    assert not planned.keys() & {"render_dataset", "train", "extract_features"}
+    changed = re.findall(r"^(\w+):$", space.run("dvc", "status").stdout, re.M)
+    assert "metrics" in changed
+    assert not set(changed) & {"data", "models", "features"}
+    space.run("dvc", "repro")
+    assert NOTHING in space.snakemake("-n")
+    assert "up to date" in space.run("dvc", "status").stdout
+    old = json.loads(space.git("show", "HEAD:results/tables/summary.json"))
+    new = json.loads((space.folder / "results/tables/summary.json").read_text())
+    listed = space.run("dvc", "metrics", "diff", "--json").stdout
+    differences = json.loads(listed or "{}").get("results/tables/summary.json", {})
+    assert bool(differences) == (old != new)
+    assert all(".aqe." in name for name in differences)
 
 
 def test_a_protocol_scores_anew_and_trains_nothing(made: Workspace) -> None:
     protocol = '{"rendered-vehicles": {"protocol": {"ap": "trapezoid"}}}'
     planned = jobs(made.snakemake("-n", "--config", f"datasets={protocol}"))
     assert planned["describe_dataset"] == 1
-    assert planned["score"] == 3
+    assert planned["score"] == count(made, "metrics/*/*/rendered-vehicles/**/*.json")
+    assert planned["sweep"] == count(made, "sweeps/**/rendered-vehicles/**/*.json")
+    assert "timing" not in planned
     assert not planned.keys() & {"render_dataset", "train", "extract_features"}
 
 
@@ -163,9 +180,58 @@ def test_one_table_needs_only_its_own_runs(made: Workspace, tmp_path: Path) -> N
     assert "figures" not in planned
 
 
-def start(space: Workspace, *arguments: str) -> subprocess.Popen[bytes]:
+RUN = "baseline/bnneck/rendered-pedestrians/seed0"
+TARGET = f"results/models/{RUN}/run.json"
+
+
+EPOCHS = 60  # time enough to be killed more than once
+
+
+def test_kills_need_no_cleaning_up(made: Workspace, tmp_path: Path) -> None:
+    """SIGKILL to Snakemake, to its job, to both: each next call goes on, the last one finishes.
+
+    Where Snakemake alone dies, its job lives on; the next call must wait for it instead of
+    writing beside it. The other two deaths leave a checkpoint, which the next call takes up.
+    """
+    space = made.copy(tmp_path / "killed")
+    space.configure({"training": {"epochs": EPOCHS}})
+    facts = space.folder / TARGET
+
+    first = start(space)
+    wait_until(lambda: checkpoints(space), first, "a checkpoint")
+    first.kill()
+    first.wait()
+    assert left_locked(space)
+    signal_training(space, signal.SIGSTOP)  # it must not end before the next call finds it
+    try:
+        second = start(space)
+        wait_until(lambda: "waiting for another process" in log(space), second, "a wait")
+    finally:
+        signal_training(space, signal.SIGCONT)
+
+    wait_until(lambda: not checkpoints(space), second, "an end of the orphan")
+    assert json.loads(facts.read_text())["resumed"] == 0
+    wait_until(lambda: checkpoints(space), second, "a checkpoint of its own")
+    signal_training(space, signal.SIGKILL)
+    assert second.wait(120) != 0
+    assert not facts.exists()
+
+    third = start(space)
+    taken_up = re.compile(r"going on after epoch \d+\n.*: epoch \d+/")
+    wait_until(lambda: taken_up.search(log(space)), third, "an epoch after the kill")
+    os.killpg(third.pid, signal.SIGKILL)  # everything at once, as a power cut does
+    third.wait()
+    assert left_locked(space)
+
+    space.snakemake(TARGET)
+    assert json.loads(facts.read_text())["resumed"] == 2
+    assert len(facts.with_name("history.csv").read_text().splitlines()) == 1 + EPOCHS
+    assert not checkpoints(space)
+
+
+def start(space: Workspace) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        ["snakemake", "--cores", "2", *arguments],
+        [*SNAKEMAKE, TARGET],
         cwd=space.folder,
         env=space.environment(),
         stdout=subprocess.DEVNULL,
@@ -174,65 +240,33 @@ def start(space: Workspace, *arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
-def wait_for(folder: Path, pattern: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until(happened: Callable[[], object], process: subprocess.Popen[bytes], what: str) -> None:
     deadline = time.monotonic() + 240
-    while not list(folder.glob(pattern)):
-        assert process.poll() is None, f"snakemake ended before there was {pattern}"
-        assert time.monotonic() < deadline, f"no {pattern} in four minutes"
-        time.sleep(0.05)
+    while not happened():
+        assert process.poll() is None, f"snakemake ended before {what}"
+        assert time.monotonic() < deadline, f"not {what} in four minutes"
+        time.sleep(0.02)
 
 
-TARGET = "results/models/baseline/bnneck/rendered-pedestrians/seed0/run.json"
-CHECKPOINTS = "results/checkpoints/baseline/bnneck/rendered-pedestrians/seed0/*.pt"
+def checkpoints(space: Workspace) -> list[Path]:
+    return list(space.folder.glob(f"results/checkpoints/{RUN}/*.pt"))
 
 
-def killable(tmp_path: Path) -> Workspace:
-    space = Workspace.copied(tmp_path / "killed")
-    space.configure({"training": {"epochs": 60}})
-    return space
+def log(space: Workspace) -> str:
+    file = space.folder / f"logs/models/{RUN}.log"
+    return file.read_text(errors="replace") if file.exists() else ""
 
 
-def test_a_killed_job_is_taken_up_again(tmp_path: Path) -> None:
-    """SIGKILL to the training alone: Snakemake fails, the next call goes on."""
-    space = killable(tmp_path)
-    process = start(space, TARGET)
-    wait_for(space.folder, CHECKPOINTS, process)
-    found = subprocess.run(
-        ["pgrep", "-f", "reid-repro train baseline/bnneck/rendered-pedestrians"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+def left_locked(space: Workspace) -> bool:
+    return any((space.folder / ".snakemake" / "locks").glob("*.lock"))
+
+
+def signal_training(space: Workspace, number: signal.Signals) -> None:
+    command = ["pgrep", "-f", f"reid-repro train {RUN}"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
     for pid in found.stdout.split():
         if Path(f"/proc/{pid}/cwd").resolve() == space.folder.resolve():
-            os.kill(int(pid), signal.SIGKILL)
-    assert process.wait(120) != 0
-    space.snakemake(TARGET)
-    assert json.loads((space.folder / TARGET).read_text())["resumed"] == 1
-    assert not list(space.folder.glob(CHECKPOINTS))
-
-
-@pytest.mark.parametrize("whole_tree", [True, False])
-def test_a_killed_workflow_needs_no_unlocking(tmp_path: Path, whole_tree: bool) -> None:
-    """SIGKILL to Snakemake and everything below it, as a power cut does, or to itself alone.
-
-    Then its job lives on; the next call must wait for it instead of writing beside it.
-    """
-    space = killable(tmp_path)
-    process = start(space, TARGET)
-    wait_for(space.folder, CHECKPOINTS, process)
-    if whole_tree:
-        os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.wait()
-    assert list((space.folder / ".snakemake" / "locks").glob("*.lock"))
-    space.snakemake(TARGET)
-    facts = json.loads((space.folder / TARGET).read_text())
-    assert facts["resumed"] == int(whole_tree)
-    log = space.folder / "logs/models/baseline/bnneck/rendered-pedestrians/seed0.log"
-    assert ("waiting for another process" in log.read_text()) == (not whole_tree)
-    assert len((space.folder / TARGET).with_name("history.csv").read_text().splitlines()) == 61
+            os.kill(int(pid), number)
 
 
 @pytest.mark.parametrize(
@@ -251,38 +285,42 @@ def test_a_wrong_configuration_gives_one_clear_line(
     assert "Traceback" not in output
 
 
-@pytest.mark.parametrize("fault", ["image", "column"])
-def test_bad_data_of_ones_own_give_one_clear_line(
-    made: Workspace, tmp_path: Path, fault: str
-) -> None:
+def test_bad_data_of_ones_own_give_one_clear_line(made: Workspace, tmp_path: Path) -> None:
+    """An unreadable image and a missing column, each a dataset of its own in one call."""
     rows = ["a.jpg,anna,1,train", "b.jpg,ben,1,query", "c.jpg,ben,2,gallery"]
     for seed, row in enumerate(rows):
         write_image(tmp_path / row.split(",")[0], seed)
-    header = "path,identity,camera,role"
-    if fault == "image":
-        (tmp_path / "b.jpg").write_bytes(b"no image")
-        expected = f"error: {tmp_path / 'b.jpg'}: not a readable image"
-    else:
-        header = "path,identity,role"
-        expected = f"error: {tmp_path / 'list.csv'}: column 'camera' is missing"
-    (tmp_path / "list.csv").write_text("\n".join([header, *rows]) + "\n")
-    own = {"mine": {"source": "csv", "root": str(tmp_path), "list": str(tmp_path / "list.csv")}}
+    (tmp_path / "b.jpg").write_bytes(b"no image")
+    faults = {
+        "image": ("path,identity,camera,role", f"{tmp_path / 'b.jpg'}: not a readable image"),
+        "column": ("path,identity,role", f"{tmp_path / 'column.csv'}: column 'camera' is missing"),
+    }
+    own = {}
+    for name, (header, _) in faults.items():
+        listed = tmp_path / f"{name}.csv"
+        listed.write_text("\n".join([header, *rows]) + "\n")
+        own[name] = {"source": "csv", "root": str(tmp_path), "list": str(listed)}
     done = made.run(
-        "snakemake", "--cores", "1", "results/data/mine/dataset.json",
-        "--config", f"datasets={json.dumps(own)}", "evaluate_on=[mine]", check=False,
+        *SNAKEMAKE, "--keep-going",
+        *(f"results/data/{name}/dataset.json" for name in faults),
+        "--config", f"datasets={json.dumps(own)}", f"evaluate_on=[{','.join(faults)}]",
+        check=False,
     )  # fmt: skip
     assert done.returncode != 0
     output = done.stdout + done.stderr
-    lines = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, output
-    assert lines[0].startswith(expected)
     assert "Traceback" not in output
-    assert lines[0] in (made.folder / "logs/data/mine.log").read_text()
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(lines) == len(faults), output
+    for name, (_, expected) in faults.items():
+        found = [line for line in lines if line.startswith(f"error: {expected}")]
+        assert len(found) == 1, output
+        assert found[0] in (made.folder / f"logs/data/{name}.log").read_text()
 
 
 def test_a_list_without_cameras_reaches_the_report(tmp_path: Path) -> None:
     """One's own images, several seeds, no camera, no annotation: every page is still made."""
     space = Workspace.copied(tmp_path / "own")
+    space.configure({"rerankers": ["none", "k_reciprocal"]}, "papers/baseline.yaml")
     rows = []
     for person in range(8):
         for number, role in enumerate(("train", "train") if person < 4 else ("query", "gallery")):
@@ -296,6 +334,7 @@ def test_a_list_without_cameras_reaches_the_report(tmp_path: Path) -> None:
             {
                 "datasets": {"mine": own | {"title": "My images"}},
                 "evaluate_on": ["mine"],
+                "papers": ["baseline"],
                 "seeds": [0, 1],
                 "training": {"epochs": 1, "images_per_identity": 2},
             }
@@ -309,15 +348,18 @@ def test_a_list_without_cameras_reaches_the_report(tmp_path: Path) -> None:
     assert NOTHING in space.snakemake("--configfile", "mine.yaml")
 
 
-def test_a_folder_in_market_layout_goes_all_the_way(made: Workspace, market: Path) -> None:
+def test_a_folder_in_market_layout_goes_all_the_way(
+    made: Workspace, market: Path, tmp_path: Path
+) -> None:
+    space = made.copy(tmp_path / "with market")
     own = {"mine": {"source": "market1501", "root": str(market)}}
     out = "results/metrics/baseline/bnneck/mine/seed0/test/k_reciprocal.json"
     small = '{"identities_per_batch": 2, "images_per_identity": 2, "epochs": 1}'
-    made.snakemake(
+    space.snakemake(
         out, "--config", f"datasets={json.dumps(own)}", "evaluate_on=[mine]", f"training={small}"
     )
-    facts = json.loads((made.folder / out).read_text())
+    facts = json.loads((space.folder / out).read_text())
     assert facts["n_query"] == 6
     assert facts["n_gallery"] == 15
     for part in ("data/mine", "models/baseline/bnneck/mine", "features/baseline/bnneck/mine"):
-        assert (made.folder / "results" / part).is_dir()
+        assert (space.folder / "results" / part).is_dir()

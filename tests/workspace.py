@@ -32,7 +32,10 @@ TINY: dict[str, Any] = {
     "model": {"width": 8},
     "training": {"epochs": 2, "identities_per_batch": 4, "images_per_identity": 2},
     "statistics": {"resamples": 100},
+    "timings": {"shrink": 50},
 }
+# Two jobs at a time, each on one thread: on several, networks this small mostly wait for them.
+SNAKEMAKE = ("snakemake", "--cores", "2", "--max-threads", "1")
 
 
 class Workspace:
@@ -62,9 +65,14 @@ class Workspace:
         space.commit("tiny")
         return space
 
-    def configure(self, changes: dict[str, Any]) -> None:
-        """Lay `changes` over the demo scale's file."""
-        file = self.folder / "workflow" / "config" / "demo.yaml"
+    def copy(self, folder: Path) -> Workspace:
+        """The same repository with the same results, times and records in another folder."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Workspace(folder)
+
+    def configure(self, changes: dict[str, Any], name: str = "config/demo.yaml") -> None:
+        """Lay `changes` over a file of workflow/, the demo scale's if not named."""
+        file = self.folder / "workflow" / name
         settings = merge(yaml.safe_load(file.read_text()), changes)
         file.write_text(yaml.safe_dump(settings, sort_keys=False))
 
@@ -87,8 +95,8 @@ class Workspace:
         }
 
     def snakemake(self, *arguments: str, check: bool = True) -> str:
-        """Output and errors of `snakemake --cores 2`."""
-        done = self.run("snakemake", "--cores", "2", *arguments, check=check)
+        """Output and errors of Snakemake with two jobs at a time."""
+        done = self.run(*SNAKEMAKE, *arguments, check=check)
         return done.stdout + done.stderr
 
     def git(self, *arguments: str) -> str:
