@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from retrieval_bounds import argsort_evaluator
+from retrieval_group_cases import CASES as GROUPING
 from retrieval_line import Line
 from retrieval_peers import fastreid_evaluator
 from retrieval_tasks import (
@@ -120,4 +121,4 @@ ON_GPU: Lines = (
     ),
 )
 
-LINES: Lines = PRODUCTS + EVALUATION + SEARCHES + RERANKING + ON_GPU
+LINES: Lines = PRODUCTS + EVALUATION + SEARCHES + RERANKING + GROUPING + ON_GPU

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # torch and numba take seconds to import: only lines with fea
 
 Facts = dict[str, float | str]  # what a task tells: mAP, seconds of phases ("seconds: name"), ...
 Task = Callable[[], Facts]
+Prepare = Callable[[Any], Task]
 Status = Literal["done", "out of memory", "timed out", "failed", "not installed", "no GPU here"]
 
 
@@ -48,7 +49,7 @@ class Line:
 
     name: str
     group: str
-    prepare: Callable[[Any], Task]
+    prepare: Prepare
     kind: Literal["own", "bound", "peer"] = "own"
     sizes: tuple[str, ...] = ("small", "market", "wild")
     beside: str | None = None

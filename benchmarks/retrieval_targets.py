@@ -41,6 +41,7 @@ CYTHON = ("fast-reid evaluator, Cython",)
 TORCHREID, FASTREID = ("torchreid re_ranking, from distances",), ("fast-reid k-reciprocal, faiss",)
 DENSE, KNN = ("GNN, dense torch",), ("knn, n x n, k = 21",)
 BF16, FP32 = ("product n x n, bf16 torch",), ("product n x n, fp32 torch",)
+TDC = "TDC, 8509 groups"
 K_RECIPROCAL, GNN = "k-reciprocal with mAP", "GNN with mAP"
 
 TARGETS: tuple[Target, ...] = (
@@ -67,6 +68,9 @@ TARGETS: tuple[Target, ...] = (
     Target("market", "SCA", "times", 1.5, 1.5, KNN),
     Target("market", "alpha-QE, queries and gallery", "faster", 8, 3.5, ("fast-reid aqe",)),
     Target("wild", KNN[0], "faster", 4, 1.5, FAISS),
+    Target("glad", TDC, "faster", 5, 2.5, ("products of each group, 8509 groups",)),
+    Target("glad", TDC, "GB", 3, 3),
+    Target("glad", "one query: 8509 groups, 128-d", "faster", 10, 10, ("one query: exhaustive",)),
     Target("market", "GNN, GPU", "ms", 10, 10),
     Target("market", "k-reciprocal, GPU", "ms", 50, 50),
 )

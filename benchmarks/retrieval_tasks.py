@@ -23,7 +23,7 @@ from retrieval_bounds import (
     topk_search,
     torch_product,
 )
-from retrieval_line import Facts, Task
+from retrieval_line import Facts, Prepare, Task
 from retrieval_peers import (
     faiss_library,
     faiss_search,
@@ -49,7 +49,6 @@ SINGLE_SPACES = 32  # prepared searches, each of which holds a vector or two ove
 FloatArray = npt.NDArray[np.float32]
 Maker = Callable[[], Reranker]
 Evaluator = Callable[..., tuple[Any, ...]]
-Prepare = Callable[[Split], Task]
 
 
 # Re-rankers come through makers that import late: one that fails then takes only its own line.
