@@ -88,9 +88,10 @@ class Panels:
     def fill(self, rows: Rows) -> None:
         """Set the matrix from sparse rows, panel by panel."""
         use_torch_threads()
+        place = rows.indptr[:-1].copy()  # of the first entry of each row not yet in a panel
         for p in range(self.count):
             panel = np.zeros((self.n, self.width(p)), dtype=np.float32)
-            _expand(*rows, p * self.step, panel)
+            _expand(*rows, p * self.step, place, panel)
             self.write(p, 0, panel)
 
     def combine(
@@ -175,14 +176,16 @@ def _expand(
     indices: npt.NDArray[np.int32],
     data: Panel,
     first: int,
+    place: npt.NDArray[np.int64],
     panel: Panel,
 ) -> None:
     n, width = panel.shape
     for row in numba.prange(n):
-        for entry in range(indptr[row], indptr[row + 1]):
-            column = indices[entry] - first
-            if 0 <= column < width:
-                panel[row, column] = data[entry]
+        entry = place[row]
+        while entry < indptr[row + 1] and indices[entry] < first + width:
+            panel[row, indices[entry] - first] = data[entry]
+            entry += 1
+        place[row] = entry
 
 
 @inner
