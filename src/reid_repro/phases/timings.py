@@ -103,12 +103,14 @@ def _reranking(
         for platform, device in platforms.items():
             query, gallery = _resident(split, device)
             for method, ranking in methods[name].items():
+                seconds = rounded(_timed(ranking, query, gallery))
+                print(f"{name}: {ranking.title} on {platform}: {seconds['total']:.2f} s")
                 yield {
                     "size": name,
                     "of": method,
                     "platform": platform,
                     "options": written(ranking),
-                    "seconds": rounded(_timed(ranking, query, gallery)),
+                    "seconds": seconds,
                 }
 
 
