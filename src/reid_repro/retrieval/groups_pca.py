@@ -7,14 +7,14 @@ images the projection is fitted on, and whether its outputs are normalised again
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 
 import numba
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
-from scipy.linalg.blas import ssyrk
-from scipy.sparse.linalg import eigsh
+from scipy.linalg.blas import dsyrk, ssyrk
 
 from reid_repro.retrieval.compiled import inner, kernel, use_torch_threads
 from reid_repro.retrieval.distances import Features, as_features
@@ -24,15 +24,14 @@ Singles = npt.NDArray[np.float32]
 Reals = npt.NDArray[np.float64]
 
 CHUNK = 1024  # rows that are centred at a time
-FEW = 8  # an iterative solver pays below one eighth of all eigenvectors ...
-MANY_DIMENSIONS = 512  # ... of a matrix at least as large as this
+SMALL = 1024  # rows or dimensions up to which sums and eigenvectors are in float64
 
 
 class PCA:
     """Projection onto the directions of largest variance.
 
-    The covariance is summed in float32. A component's sign is such that its largest entry in
-    absolute value is positive.
+    The covariance is in float32, where its matrix has up to 1,024 rows in float64. A component's
+    sign is such that its largest entry in absolute value is positive.
 
     Args:
         dim: dimensions kept.
@@ -67,7 +66,7 @@ class PCA:
             mean += rows[first : first + CHUNK].sum(axis=0, dtype=np.float64)
         self.mean = mean / n
         with as_many_threads():
-            values, components = (_wide if d <= n else _tall)(rows, self.mean, self.dim)
+            values, components = (_of_dimensions if d <= n else _of_rows)(rows, self.mean, self.dim)
         largest = np.abs(components).argmax(axis=0)
         components *= np.where(components[largest, np.arange(self.dim)] < 0, -1, 1)
         self.variances: Reals = np.maximum(values, 0) / max(n - 1, 1)
@@ -90,37 +89,39 @@ class PCA:
         return projected
 
 
-def _wide(rows: Singles, mean: Reals, dim: int) -> tuple[Reals, Reals]:
-    """Leading eigenvalues and vectors of the scatter matrix (d, d)."""
-    scatter = np.zeros((rows.shape[1], rows.shape[1]), dtype=np.float32, order="F")
+def _of_dimensions(rows: Singles, mean: Reals, dim: int) -> tuple[Reals, Reals]:
+    """Leading variances, times n, and components by way of the scatter matrix (d, d)."""
+    size = rows.shape[1]
+    dtype, syrk = _arithmetic(size)
+    scatter = np.zeros((size, size), dtype=dtype, order="F")
     for first in range(0, len(rows), CHUNK):
-        centred = (rows[first : first + CHUNK] - mean).astype(np.float32)
-        scatter = ssyrk(1.0, centred.T, beta=1.0, c=scatter, lower=1, overwrite_c=1)
+        centred = (rows[first : first + CHUNK] - mean).astype(dtype)
+        scatter = syrk(1.0, centred.T, beta=1.0, c=scatter, lower=1, overwrite_c=1)
     return _leading(scatter, dim)
 
 
-def _tall(rows: Singles, mean: Reals, dim: int) -> tuple[Reals, Reals]:
+def _of_rows(rows: Singles, mean: Reals, dim: int) -> tuple[Reals, Reals]:
     """The same by way of the inner products (n, n), where there are fewer rows than dimensions."""
-    centred = rows - mean
-    values, vectors = _leading(centred @ centred.T, dim)
-    components = centred.T @ vectors
+    dtype, syrk = _arithmetic(len(rows))
+    centred = (rows - mean).astype(dtype)
+    values, vectors = _leading(syrk(1.0, centred.T, trans=1, lower=1), dim)
     # Beyond the rank of the rows a direction is not defined: complete to orthonormal columns.
-    basis, triangle = np.linalg.qr(components)
+    basis, triangle = np.linalg.qr(centred.T @ vectors)
     return values, basis * np.where(np.diag(triangle) < 0, -1, 1)
 
 
-def _leading(matrix: npt.NDArray[np.floating], dim: int) -> tuple[Reals, Reals]:
+def _arithmetic(size: int) -> tuple[type[np.floating[Any]], Callable[..., Any]]:
+    """Type and symmetric product for a matrix of this size: float64 where that takes no time."""
+    return (np.float64, dsyrk) if size <= SMALL else (np.float32, ssyrk)
+
+
+def _leading(matrix: npt.NDArray[np.floating[Any]], dim: int) -> tuple[Reals, Reals]:
     """The `dim` largest eigenvalues and their vectors of a matrix given by its lower triangle."""
     n = len(matrix)
-    if n >= MANY_DIMENSIONS and dim * FEW <= n:
-        whole = np.tril(matrix)
-        whole += np.tril(matrix, -1).T
-        start = np.random.default_rng(0).standard_normal(n).astype(matrix.dtype)
-        values, vectors = eigsh(whole, k=dim, which="LA", v0=start)
-    else:
-        values, vectors = eigh(matrix, subset_by_index=(n - dim, n - 1))
-    order = np.argsort(-values, kind="stable")
-    return values[order].astype(np.float64), vectors[:, order].astype(np.float64)
+    values, vectors = eigh(
+        matrix, lower=True, subset_by_index=(n - dim, n - 1), overwrite_a=True, check_finite=False
+    )
+    return values[::-1].astype(np.float64), vectors[:, ::-1].astype(np.float64)
 
 
 @inner
