@@ -3,7 +3,7 @@
     python benchmarks/retrieval_peers.py                    the peers, once, into build/peers
     python benchmarks/retrieval.py --size market            every line of a size
     python benchmarks/retrieval.py --size market --resume   the lines that a cut run left out
-    python benchmarks/retrieval.py --size small --only knn  lines whose name holds a text
+    python benchmarks/retrieval.py --size market --only knn lines whose name holds a text, anew
     python benchmarks/retrieval.py --render                 docs/benchmarks.md from all results
 
 Features are simulated (`reid_repro.retrieval.simulation`). Each line runs in a process of its own
@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from retrieval_line import Line, write_whole
-from retrieval_machine import commit, describe, load, slug, versions
+from retrieval_machine import PACKAGES, commit, describe, load, slug, versions
 from retrieval_report import read_runs, render, row, target_rows
 from retrieval_runner import Limits, default_memory, run_line
 
@@ -68,15 +68,20 @@ def start(path: Path, run: dict[str, Any], *, keep: bool) -> dict[str, Any]:
     """A new run, or the one in the file continued.
 
     Raises:
-        ValueError: the file holds a run of another machine, size or number of threads.
+        ValueError: the file holds a run of another machine, number of threads or version.
     """
     if not keep or not path.exists():
         return run
     earlier: dict[str, Any] = json.loads(path.read_text())
-    for name in SAME_RUN:
-        if earlier[name] != run[name]:
+    theirs, ours = (
+        {name: one[name] for name in SAME_RUN}
+        | {name: one["versions"].get(name) for name in ("python", *PACKAGES)}
+        for one in (earlier, run)
+    )
+    for name in ours:
+        if theirs[name] != ours[name]:
             raise ValueError(
-                f"{path.name} has {name} {earlier[name]}, this run {run[name]}: their times do "
+                f"{path.name} has {name} {theirs[name]}, this run {ours[name]}: their times do "
                 "not compare; run without --resume and --only, or with another --out"
             )
     return earlier | {"versions": run["versions"]}

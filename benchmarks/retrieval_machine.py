@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "bf16", "i8mm", "sve")
-PACKAGES = ("torch", "numpy", "numba", "scipy")
+PACKAGES = ("torch", "numpy", "numba", "scipy")  # what does the work of this project
 
 
 def processor() -> dict[str, Any]:
@@ -51,9 +51,9 @@ def versions() -> dict[str, str]:
     """Versions of what does the work, and of the peers that are installed."""
     found = {"python": platform.python_version()}
     found |= {name: metadata.version(name) for name in PACKAGES}
-    for pool in threadpool_info():
-        if pool.get("version"):
-            found[pool["internal_api"]] = pool["version"]
+    pools = {(pool["internal_api"], pool["version"]) for pool in threadpool_info()}
+    for name, version in sorted(pool for pool in pools if pool[1]):
+        found[name] = f"{found[name]} and {version}" if name in found else version
     installed = {
         entry.name.lower().replace("_", "-"): entry.version
         for entry in metadata.distributions(path=[str(SITE)])

@@ -28,11 +28,19 @@ What the time holds: of a product, the product alone, nothing kept; of an evalua
 distance matrix (junk left out) to mAP and CMC; of `evaluate` and of every line "with mAP", features
 to mAP and CMC; of AQE, alpha-QE and SCA otherwise, features to all distance rows; of torchreid's
 re-ranking, given n x n distances to distances; of fast-reid's, features to distances; of its aqe,
-features to features. A peer that does not run is a row that says why.
+features to features; of TDC, features to groups at a threshold calibrated to their number. "One
+query" is the median of up to 200 asked one at a time on one thread; of a coarse-to-fine batch, the
+batch's time over its queries. A peer that does not run is a row that says why. The lower bound of
+an exact search is the product of its shape; searching all images among themselves needs half of it,
+since distances are symmetric. torchreid's compiled evaluator comes from pyppbox-torchreid, as its
+own release lacks the source; the stable argsort evaluator and the dense GNN are this benchmark's
+own plain versions (`benchmarks/retrieval_bounds.py`), as is the clustering by the products of each
+group (`benchmarks/retrieval_groups.py`).
 
     python benchmarks/retrieval_peers.py                 # once: the peers, into build/peers
     python benchmarks/retrieval.py --size market
     python benchmarks/retrieval.py --size wild
+    python benchmarks/retrieval.py --size glad
     python benchmarks/retrieval.py --render
 """
 

@@ -170,12 +170,19 @@ def test_a_run_its_files_its_resumption_and_its_page(
     assert capsys.readouterr().out.split("\n") == ["evaluate", "needs a GPU", ""]
 
 
-def test_results_of_other_machines_are_not_mixed(folder: Path, tmp_path: Path) -> None:
+def test_results_of_other_machines_or_versions_are_not_mixed(tmp_path: Path) -> None:
     path = tmp_path / "retrieval-small-some.json"
-    run = {"size": "small", "counts": {}, "machine": {"cores": 2}, "threads": 2, "versions": {}}
-    path.write_text(json.dumps(run | {"threads": 1}))
+    run: dict[str, Any] = {"size": "small", "counts": {}, "machine": {"cores": 2}, "threads": 2}
+    run["versions"] = {"torch": "2", "faiss-cpu": "1"}
+    path.write_text(json.dumps(run | {"versions": {"torch": "2"}, "lines": {"a": {}}}))
     assert retrieval.start(path, run, keep=False) == run
+    # A peer that was installed since changes nothing about the lines that are there.
+    assert retrieval.start(path, run, keep=True) == run | {"lines": {"a": {}}}
+    path.write_text(json.dumps(run | {"threads": 1}))
     with pytest.raises(ValueError, match=r"threads 1, this run 2: their times do not compare"):
+        retrieval.start(path, run, keep=True)
+    path.write_text(json.dumps(run | {"versions": {"torch": "1"}}))
+    with pytest.raises(ValueError, match=r"torch 1, this run 2: their times do not compare"):
         retrieval.start(path, run, keep=True)
 
 
