@@ -129,7 +129,7 @@ class GNN:
 
     def fit(self, query: Features, gallery: Features) -> Self:
         """Build the graph of queries (n, d) and gallery (g, d) and propagate."""
-        self.timings = {}
+        self.timings, self._nodes = {}, None  # an earlier fit's rows need not be held beside
         features, self._n_query = joint_nodes(query, gallery, normalise=False)
         n = len(features)
         k1, k2 = min(self.k1, n), min(self.k2, n)

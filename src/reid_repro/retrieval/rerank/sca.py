@@ -80,12 +80,13 @@ class SparseContextualActivation:
 
     def fit(self, query: Features, gallery: Features) -> Self:
         """Encode every node of the graph of queries (n, d) and gallery (g, d)."""
-        self.timings = {}
+        self.timings, self._codes = {}, None  # an earlier fit's rows need not be held beside
         features, n_query = joint_nodes(query, gallery, normalise=False)
         n = len(features)
         k1, k2 = min(self.k1, n), min(self.k2, n)
-        space = FeatureSpace(features, features, self.metric)
-        with timed_on(features.device, self.timings, "neighbours"):
+        space, device = FeatureSpace(features, features, self.metric), features.device
+        del features  # cosine distances have a normalised copy
+        with timed_on(device, self.timings, "neighbours"):
             found = neighbours(
                 space,
                 max(k1, k2),
@@ -94,18 +95,18 @@ class SparseContextualActivation:
                 farthest=self.weight_scale == "row_maximum",
                 progress=self.progress,
             )
-        on_tensors = features.device.type != "cpu" or self._tensor_steps
-        with timed_on(features.device, self.timings, "encoding"):
+        on_tensors = device.type != "cpu" or self._tensor_steps
+        with timed_on(device, self.timings, "encoding"):
             ranked, weights = found.indices[:, :k1], self._memberships(found, k1)
             codes: Codes
             if on_tensors:
-                codes = TensorCodes(ranked, weights, features.device)
+                codes = TensorCodes(ranked, weights, device)
             else:
                 codes = CompiledCodes(ranked, weights)
         if k2 > 1:
-            with timed_on(features.device, self.timings, "local consistency"):
+            with timed_on(device, self.timings, "local consistency"):
                 codes.average(found.indices[:, :k2])
-        with timed_on(features.device, self.timings, "distances"):
+        with timed_on(device, self.timings, "distances"):
             codes.settle(n_query)
         self._codes, self._n_query, self._n_gallery = codes, n_query, n - n_query
         return self
