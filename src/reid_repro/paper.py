@@ -97,13 +97,15 @@ class SweepFigureConfig(Strict):
 class ReRankingTiming(Strict):
     """Time to re-rank simulated features of printed sizes.
 
-    `settings` holds what differs at a size: size -> method -> options.
+    `settings` holds what differs at a size: size -> method -> options; `only`, the sizes of methods
+    that are not timed at all of them.
     """
 
     measure: Literal["reranking"]
     sizes: tuple[SimulatedSize, ...] = Field(min_length=1)
     methods: dict[PlainName, ReRankerConfig]
     settings: dict[SimulatedSize, dict[str, Options]] = Field(default_factory=dict)
+    only: dict[str, tuple[SimulatedSize, ...]] = Field(default_factory=dict)
 
 
 class GroupsPoint(Strict):

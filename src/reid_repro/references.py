@@ -82,6 +82,11 @@ def _check_figures(paper: PaperConfig, file: Path) -> None:
 def _check_timing(plan: Plan, paper: str, timing: str, file: Path) -> None:
     settings = plan.papers[paper].timings[timing]
     if isinstance(settings, ReRankingTiming):
+        for method, sizes in settings.only.items():
+            where = f"{file}: timings.{timing}.only"
+            _known(method, settings.methods, where)
+            for size in sizes:
+                _known(size, settings.sizes, f"{where}.{method}")
         for size, over in settings.settings.items():
             where = f"{file}: timings.{timing}.settings"
             _known(size, settings.sizes, where)
@@ -97,9 +102,14 @@ def _check_times(paper: PaperConfig, name: str, file: Path) -> None:
     timing = paper.timings[table.timing]
     if isinstance(timing, GroupsTiming) != (table.columns == "query"):
         raise UserError(f"{where}.columns: '{table.columns}' is nothing that the timing takes")
-    if isinstance(timing, ReRankingTiming) and table.columns == "phases":
-        _known(str(table.size), timing.sizes, f"{where}.size")
-    of = timing.points if isinstance(timing, GroupsTiming) else timing.methods
+    of: Collection[str]
+    if isinstance(timing, GroupsTiming):
+        of = timing.points
+    else:
+        sizes = {str(table.size)} if table.columns == "phases" else set(timing.sizes)
+        for size in sizes:
+            _known(size, timing.sizes, f"{where}.size")
+        of = [name for name in timing.methods if sizes <= set(timing.only.get(name, sizes))]
     for number, row in enumerate(table.rows):
         _known(row.of, of, f"{where}.rows.{number}.of")
 

@@ -128,6 +128,8 @@ def methods_of(plan: Plan, paper: str, timing: str, size: str) -> dict[str, Rank
     where = f"workflow/papers/{paper}.yaml: timings.{timing}.settings.{size}"
     methods: dict[str, Ranking] = {}
     for name, method in settings.methods.items():
+        if size not in settings.only.get(name, (size,)):
+            continue
         values = merge(method.model_dump(exclude_unset=True), {"options": dict(over.get(name, {}))})
         chosen = checked(ReRankerFile, {"reranker": values}, f"{where}.{name}")
         methods[name] = chosen.reranker

@@ -96,7 +96,7 @@ def _reranking(
     platforms = {"CPU": "cpu"} | ({"GPU": "cuda"} if torch.cuda.is_available() else {})
     warm = simulate(SIZES[WARM])
     for device in platforms.values():
-        for ranking in next(iter(methods.values())).values():
+        for ranking in {name: r for of in methods.values() for name, r in of.items()}.values():
             _timed(ranking, *_resident(warm, device))
     for name, size in sizes.items():
         split = simulate(size, seed)
