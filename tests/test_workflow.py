@@ -182,8 +182,6 @@ def test_one_table_needs_only_its_own_runs(made: Workspace, tmp_path: Path) -> N
 
 RUN = "baseline/bnneck/rendered-pedestrians/seed0"
 TARGET = f"results/models/{RUN}/run.json"
-
-
 EPOCHS = 60  # time enough to be killed more than once
 
 
@@ -226,6 +224,7 @@ def test_kills_need_no_cleaning_up(made: Workspace, tmp_path: Path) -> None:
     space.snakemake(TARGET)
     assert json.loads(facts.read_text())["resumed"] == 2
     assert len(facts.with_name("history.csv").read_text().splitlines()) == 1 + EPOCHS
+    assert "waiting for another process" not in log(space)
     assert not checkpoints(space)
 
 
