@@ -25,10 +25,8 @@ def cosine_distances(features: Features) -> Matrix:
     wide = features.astype(np.float64)
     norm = np.linalg.norm(wide, axis=1, keepdims=True)
     unit = (wide / np.where(norm > 0, norm, 1)).astype(np.float32).astype(np.float64)
-    distance = ((unit[:, None] - unit[None]) ** 2).sum(2) / 2
-    zero = norm[:, 0] == 0
-    distance[zero], distance[:, zero] = 1, 1
-    return distance
+    zero = (norm[:, 0] == 0) / 2
+    return ((unit[:, None] - unit[None]) ** 2).sum(2) / 2 + zero[:, None] + zero
 
 
 def unit_rows(matrix: Matrix) -> Matrix:
@@ -57,6 +55,7 @@ def dense_gnn(
     n, n_query = len(features), len(query)
     distance = cosine_distances(features)
     similarity = 1 - distance  # Eq. 7
+    similarity[similarity < 2.0**-22] = 0  # below zero, or zero but for the features' rounding
     first = distance.astype(np.float32)
     np.fill_diagonal(first, -1)
     ranked = np.argsort(first, axis=1, kind="stable")
@@ -77,7 +76,7 @@ def dense_gnn(
         new = np.empty_like(h)
         for i in range(n):
             edges = ranked[i, :k2]
-            weight = np.maximum(similarity[i, edges], 0) ** alpha  # Eqs. 12 and 14
+            weight = similarity[i, edges] ** alpha  # Eqs. 12 and 14
             messages = (weight if edge_weights else np.ones(len(edges)))[:, None] * h[edges]
             new[i] = {"sum": np.sum, "mean": np.mean, "max": np.max}[aggregate](messages, axis=0)
             new[i] += h[i] if keep else 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 
 import numba
@@ -55,6 +56,7 @@ class Panels:
             )
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # lives as long as this
         self._file.truncate(size)
+        weakref.finalize(self, self._file.close)
 
     def width(self, panel: int) -> int:
         """Columns of a panel; the last may have fewer."""
