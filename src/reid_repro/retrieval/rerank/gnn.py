@@ -56,8 +56,7 @@ class GNN:
     features it ranks slightly better.
 
     Similarities below zero, and what rounding leaves of zero, count as zero in edge weights: no
-    even power turns
-    dissimilar neighbours into similar ones. 0^0 is 1.
+    even power turns dissimilar neighbours into similar ones. 0^0 is 1.
 
     Args:
         k1: neighbours that make up a node's feature (Eq. 8); the paper takes n / classes (Eq. 15).
