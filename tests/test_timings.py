@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from reid_repro import plan
@@ -13,7 +14,8 @@ from reid_repro.files import read_json
 from reid_repro.ledger.times import time_table
 from reid_repro.paper import SimulatedSize
 from reid_repro.paths import timing_file
-from reid_repro.phases import timings
+from reid_repro.phases import timings, timings_of_groups
+from reid_repro.retrieval.groups import PCA
 from reid_repro.retrieval.simulation import SIZES, simulate
 
 SHRUNK = {"timings": {"shrink": 60}}
@@ -86,6 +88,14 @@ def test_a_query_is_timed_at_every_point(repository: Path, tmp_path: Path) -> No
         0.061,
     ]
     assert single["seconds"].notna().all()
+
+
+def test_a_narrowed_projection_is_the_one_fitted_to_fewer_dimensions() -> None:
+    features = simulate(SIZES["small"]).gallery[:300, :40]
+    wide, few = PCA(12).fit(features), PCA(5).fit(features)
+    narrow = timings_of_groups.narrowed(wide, 5)
+    np.testing.assert_allclose(narrow.variances, few.variances, rtol=1e-5)
+    np.testing.assert_allclose(narrow.transform(features), few.transform(features), atol=1e-5)
 
 
 def test_an_unknown_timing_is_named(repository: Path, tmp_path: Path) -> None:
