@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help report test lint format lock schemas clean
+.PHONY: help report test lint format lock schemas bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ lock: $(VENV)/.uv ## Resolve requirements.lock anew from pyproject.toml
 
 schemas: $(STAMP) ## Write workflow/schemas from the typed configuration
 	reid-repro schemas
+
+bench: $(STAMP) ## Measure retrieval beside its peers (an hour on two cores) and write docs/benchmarks.md
+	python benchmarks/retrieval_peers.py
+	for size in market glad wild; do python benchmarks/retrieval.py --size $$size --resume; done
+	python benchmarks/retrieval.py --render
 
 clean: ## Remove the environment, the results that are not in git, and the built pages
 	rm -rf $(VENV) .snakemake logs report/index.html report/papers report/assets

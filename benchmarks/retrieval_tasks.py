@@ -61,6 +61,12 @@ def k_reciprocal() -> Reranker:
 def gnn() -> Reranker:
     from reid_repro.retrieval.rerank import GNN
 
+    return GNN(GNN_K1, GNN_K2, layers=2, alpha=2.0)
+
+
+def gnn_as_released() -> Reranker:
+    from reid_repro.retrieval.rerank import GNN
+
     return GNN(GNN_K1, GNN_K2, layers=2, alpha=2.0, symmetric="authors")
 
 
