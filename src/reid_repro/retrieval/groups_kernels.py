@@ -319,11 +319,11 @@ def deviations(features: Singles, order: Integers, starts: Integers, stops: Inte
         total, square = np.empty(last - first), np.empty(last - first)
         for g in range(n):
             total[:], square[:] = 0.0, 0.0
-            origin = features[order[starts[g]], first:last].astype(np.float64)
+            origin = features[order[starts[g]], first:last]
             for a in range(starts[g] + 1, stops[g]):
                 row = features[order[a], first:last]
                 for k in range(len(row)):
-                    gap = np.float64(row[k]) - origin[k]
+                    gap = np.float64(row[k]) - np.float64(origin[k])
                     total[k] += gap
                     square[k] += gap * gap
             for k in range(len(total)):

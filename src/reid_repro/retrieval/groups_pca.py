@@ -133,18 +133,24 @@ def project(row: Singles, mean: Reals, components: Singles, normalise: bool) -> 
         value = np.float64(row[j]) - mean[j]
         for k in range(dim):
             total[k] += value * np.float64(components[j, k])
+    scale = 1.0
     if normalise:
-        norm = 0.0
+        squared = 0.0
         for k in range(dim):
-            norm += total[k] * total[k]
-        if norm > 0:
-            total /= np.sqrt(norm)
-    return total.astype(np.float32)
+            squared += total[k] * total[k]
+        if squared > 0:
+            scale = 1 / np.sqrt(squared)
+    out = np.empty(dim, dtype=np.float32)
+    for k in range(dim):
+        out[k] = total[k] * scale
+    return out
 
 
 @kernel
 def _project_all(rows: Singles, mean: Reals, components: Singles, normalise: bool) -> Singles:
     out = np.empty((len(rows), components.shape[1]), dtype=np.float32)
     for i in numba.prange(len(rows)):
-        out[i] = project(rows[i], mean, components, normalise)
+        projected = project(rows[i], mean, components, normalise)
+        for k in range(len(projected)):
+            out[i, k] = projected[k]
     return out

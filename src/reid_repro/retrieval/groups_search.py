@@ -16,28 +16,55 @@ from reid_repro.retrieval.exact import as_distance, squared_gap
 Reals = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint64]
+
+ROW = np.uint64(0xFFFFFFFF)  # the part of a key that holds the row
+
+
+@inner
+def _key(x: Singles, y: Singles, row: int) -> np.uint64:
+    """Distance and row in one number: distances are not negative, so their bits order like them."""
+    distance = np.float32(as_distance(squared_gap(x, y), False))
+    bits = np.uint64(distance.view(np.uint32))
+    key: np.uint64 = (bits << np.uint64(32)) | np.uint64(row)
+    return key
+
+
+@inner
+def _empty_heap(size: int) -> Keys:
+    heap = np.empty(size, dtype=np.uint64)
+    for place in range(size):
+        heap[place] = np.uint64(0xFFFFFFFFFFFFFFFF)
+    return heap
+
+
+@inner
+def _keep(heap: Keys, key: np.uint64) -> None:
+    """Put a key among the smallest that were seen, a heap with the largest of them on top."""
+    if key >= heap[0]:
+        return
+    place, child = 0, 1
+    while child < len(heap):
+        if child + 1 < len(heap) and heap[child + 1] > heap[child]:
+            child += 1
+        if heap[child] <= key:
+            break
+        heap[place] = heap[child]
+        place, child = child, 2 * child + 1
+    heap[place] = key
 
 
 @inner
 def nearest_rows(query: Singles, entries: Singles, k: int) -> Integers:
     """The k nearest entries, nearest first, equal distances in the order of entries."""
-    n = len(entries)
-    distance = np.empty(n, dtype=np.float32)
-    for i in range(n):
-        distance[i] = as_distance(squared_gap(query, entries[i]), False)
-    if k < n:
-        kth = np.partition(distance, k - 1)[k - 1]
-        free = k - np.sum(distance < kth)  # places for entries at the k-th distance itself
-        rows = np.empty(k, dtype=np.int64)
-        found = 0
-        for i in range(n):
-            if distance[i] < kth or (distance[i] == kth and free > 0):
-                free -= distance[i] == kth
-                rows[found] = i
-                found += 1
-    else:
-        rows = np.arange(n)
-    return rows[np.argsort(distance[rows], kind="mergesort")]
+    heap = _empty_heap(k)
+    for i in range(len(entries)):
+        _keep(heap, _key(query, entries[i], i))
+    heap.sort()
+    rows = np.empty(k, dtype=np.int64)
+    for i in range(k):
+        rows[i] = np.int64(heap[i] & ROW)
+    return rows
 
 
 @inner
@@ -60,21 +87,14 @@ def rank_members(
     distances: Singles,
 ) -> None:
     """Fill a row with the groups' images, nearest first, as far as it goes."""
-    n = count_members(groups, start)
-    # Distances are not negative, so their bits order like them: one sort settles ties as well.
-    keys = np.empty(n, dtype=np.uint64)
-    found = 0
+    heap = _empty_heap(min(count_members(groups, start), len(indices)))
     for group in groups:
         for i in range(start[group], start[group + 1]):
-            distance = np.float32(as_distance(squared_gap(query, entries[i]), False))
-            keys[found] = (np.uint64(distance.view(np.uint32)) << np.uint64(32)) | np.uint64(
-                members[i]
-            )
-            found += 1
-    keys.sort()
-    for i in range(min(n, len(indices))):
-        indices[i] = np.int64(keys[i] & np.uint64(0xFFFFFFFF))
-        distances[i] = np.uint32(keys[i] >> np.uint64(32)).view(np.float32)
+            _keep(heap, _key(query, entries[i], members[i]))
+    heap.sort()
+    for i in range(len(heap)):
+        indices[i] = np.int64(heap[i] & ROW)
+        distances[i] = np.uint32(heap[i] >> np.uint64(32)).view(np.float32)
 
 
 @kernel
@@ -82,7 +102,9 @@ def nearest_rows_batch(queries: Singles, entries: Singles, k: int) -> Integers:
     """`nearest_rows` of every query, (m, k)."""
     out = np.empty((len(queries), k), dtype=np.int64)
     for q in numba.prange(len(queries)):
-        out[q] = nearest_rows(queries[q], entries, k)
+        rows = nearest_rows(queries[q], entries, k)
+        for i in range(k):
+            out[q, i] = rows[i]
     return out
 
 
@@ -122,7 +144,11 @@ def group_means(entries: Singles, start: Integers) -> Singles:
     for group in numba.prange(len(start) - 1):
         total = np.zeros(entries.shape[1])
         for i in range(start[group], start[group + 1]):
-            total += entries[i]
-        total /= start[group + 1] - start[group]
-        out[group] = total.astype(np.float32)
+            row = entries[i]
+            for k in range(len(row)):
+                total[k] += row[k]
+        size = start[group + 1] - start[group]
+        mean = out[group]
+        for k in range(len(total)):
+            mean[k] = total[k] / size
     return out

@@ -17,7 +17,6 @@ from reid_repro.retrieval.groups_kernels import (
     OUTPUT,
     Bits,
     Integers,
-    Reals,
     Singles,
     distance,
     row_error,
@@ -29,7 +28,7 @@ SWEEPS = 3
 
 def furthest_pair_streamed(block: Block) -> tuple[int, int, np.float32]:
     """Furthest two rows of a block, the first in order among equals, and their distance."""
-    own = _own_terms(block.squared, block.norm, block.residue, block.accumulation)
+    own = _own_terms(block)
     pair, far = _distant_pair(block)
     for i, j, tile in block.tiles():
         bits = tile.bfloat16().view(torch.uint16).numpy()
@@ -64,15 +63,14 @@ def _distances_from(features: Singles, members: Integers, row: int) -> Singles:
     return out
 
 
-@kernel
-def _own_terms(squared: Singles, norm: Reals, residue: Reals, accumulation: float) -> Singles:
+def _own_terms(block: Block) -> Singles:
     """A row's own part of the bound of its distances: its squared norm and error."""
-    most_norm, most_residue = norm.max(), residue.max()
-    out = np.empty(len(squared), dtype=np.float32)
-    for i in numba.prange(len(squared)):
-        error = row_error(norm[i], residue[i], most_norm, most_residue, accumulation)
-        out[i] = np.float32(np.float64(squared[i]) + error)
-    return out
+    most_norm, most_residue = float(block.norm.max()), float(block.residue.max())
+    own = [
+        row_error(norm, residue, most_norm, most_residue, block.accumulation)
+        for norm, residue in zip(block.norm, block.residue, strict=True)
+    ]
+    return (block.squared + np.array(own)).astype(np.float32)
 
 
 @kernel
