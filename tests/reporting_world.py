@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.feather as feather
-import swept_world
 import yaml
 from PIL import Image
 
 from reid_repro.ledger.tables import retrieval_table
 from reid_repro.plan import Plan, Run, load
 from reid_repro.reporting.figures import cmc_figure, ranked_lists, samples, training_figure
+
+import swept_world
 
 HOSTILE = "<script>alert(\"x\")</script> & 'co' $x_1$"
 IDENTITIES, CAMERAS, SHOTS = 8, 4, 2
