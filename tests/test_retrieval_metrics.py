@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import reid_repro.retrieval.ranking as ranking_module
 import reid_repro.retrieval.metrics as metrics_module
+import reid_repro.retrieval.ranking as ranking_module
 from reid_repro.retrieval import average_precision, evaluate, evaluate_distances
 
 Labels = npt.NDArray[np.int64]

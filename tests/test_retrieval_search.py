@@ -51,7 +51,7 @@ kinds = st.sampled_from(["plain", "grid", "cone", "tiny", "copies"])
 @settings(max_examples=80, deadline=None)
 @given(
     seed=st.integers(0, 9999),
-    n=st.integers(1, 20),
+    n=st.integers(1, 40),
     g=st.integers(1, 90),
     dim=st.integers(1, 9),
     kind=kinds,

@@ -20,8 +20,9 @@ from torch import Tensor
 
 Product = Literal["float32-torch", "float32-numpy", "bfloat16"]
 Precision = Literal["auto", "float32", "bfloat16"]
-PROBE = (512, 1024, 512)  # rows, columns and depth of the products that are timed
-WORTH_PROBING = 1 << 33  # multiplications; below, a search takes a fraction of a second anyway
+PROBE = (1024, 2048, 512)  # rows, columns and depth of the products that are timed
+PROBE_ROUNDS = 6
+WORTH_PROBING = 1 << 35  # multiplications; below, a search takes a fraction of a second anyway
 
 
 def product_for(precision: Precision, device: torch.device, multiplications: int) -> Product:
@@ -52,24 +53,22 @@ def _fastest(precision: Precision, threads: int) -> Product:
     kinds: list[Product] = ["float32-torch", "float32-numpy"]
     if precision == "auto":
         kinds.append("bfloat16")
+    tasks = {kind: _task(left, right, kind) for kind in kinds}
+    best = dict.fromkeys(kinds, float("inf"))
     with as_many_threads():
-        return min(kinds, key=lambda kind: _seconds(left, right, kind))
+        for _ in range(PROBE_ROUNDS):  # in turn, so that a busy moment strikes none alone
+            for kind, task in tasks.items():
+                begin = time.perf_counter()
+                task()
+                best[kind] = min(best[kind], time.perf_counter() - begin)
+    return min(kinds, key=best.__getitem__)
 
 
-def _seconds(left: Tensor, right: Tensor, product: Product) -> float:
+def _task(left: Tensor, right: Tensor, product: Product) -> Callable[[], None]:
     dtype = torch.bfloat16 if product == "bfloat16" else torch.float32
     left, right = left.to(dtype), right.to(dtype)
     out = torch.empty(len(left), len(right), dtype=dtype)
-    return _best(lambda: multiply(left, right, out, product))
-
-
-def _best(task: Callable[[], None], repeat: int = 4) -> float:
-    best = float("inf")
-    for _ in range(repeat):
-        begin = time.perf_counter()
-        task()
-        best = min(best, time.perf_counter() - begin)
-    return best
+    return lambda: multiply(left, right, out, product)
 
 
 @functools.cache

@@ -31,7 +31,12 @@ def nearest_of(
     for i in prange(len(stream.filled)):
         query = start + i
         have = 0
+        kth = np.inf  # squared distance of the k-th nearest so far
         for c in range(stream.filled[i]):
+            # The least that it can be is too far already: |value - half| is bounded.
+            least = stream.value[i, c] * (1 - stream.widening) - stream.margin[i]
+            if 2 * least > kth:
+                continue
             column = stream.column[i, c]
             squared = squared_gap(queries[query], gallery[column])
             squared += zeros[0][query] + zeros[1][column]
@@ -50,6 +55,9 @@ def nearest_of(
                 distances[i, place] = distance
                 columns[i, place] = column
             have = min(have + 1, k)
+            if have == k:
+                last = np.float64(distances[i, k - 1])
+                kth = (2 * last if cosine else last * last) * (1 + 1e-6)
 
 
 @kernel
@@ -66,7 +74,12 @@ def farthest_of(
     for i in prange(len(stream.filled)):
         query = start + i
         most = 0.0
-        for c in range(stream.filled[i]):
+        top = np.argmax(stream.value[i, : stream.filled[i]]) if stream.filled[i] > 0 else 0
+        for turn in range(-1, stream.filled[i]):
+            c = top if turn < 0 else turn  # what looks farthest comes first, and rules most out
+            reach = stream.value[i, c] * (1 + stream.widening) + stream.margin[i]
+            if 2 * reach < most or (turn < 0 and stream.filled[i] <= 0) or turn == top:
+                continue
             column = stream.column[i, c]
             squared = squared_gap(queries[query], gallery[column])
             most = max(most, squared + zeros[0][query] + zeros[1][column])

@@ -51,6 +51,7 @@ SelfMatch = Literal["keep", "first", "exclude"]
 Progress = Callable[[int, int], None]
 
 DEVICE_ELEMENTS = 1 << 26  # of a block of dense rows on a GPU: 256 MiB in float32
+FEW = 16  # queries that are searched densely
 TILE = 2048  # 8 MiB in bfloat16: the caches that several cores share hold it
 
 
@@ -160,6 +161,9 @@ class _Search:
         n, g = self.space.n_queries, self.space.n_gallery
         report = progress or (lambda done, total: None)
         device = self.space.gallery.device
+        if n <= FEW and self.space.queries is not self.space.gallery:
+            self._densely(report)  # preparing operands would cost more than the product
+            return
         product = product_for(self.precision, device, n * g * self.space.gallery.shape[1])
         if device.type != "cpu":
             self._on_device(product, report)
@@ -235,6 +239,13 @@ class _Search:
                 rest = rest[unsure.cpu().numpy()]
             self._search_again(rest)
             report(rows.stop, n)
+
+    def _densely(self, report: Progress) -> None:
+        rows = np.arange(self.space.n_queries)
+        if self.others.farthest is not None:
+            self._farthest_again(rows)
+        self._search_again(rows)
+        report(len(rows), len(rows))
 
     def _own(self, at: Stream, row: int) -> int:
         return row if self.skip_self and at.nearest else NOBODY
