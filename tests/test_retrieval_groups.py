@@ -346,6 +346,23 @@ def test_wide_descriptors_are_searched_by_products(monkeypatch: pytest.MonkeyPat
     np.testing.assert_array_equal(got.reached, want.reached)
 
 
+@pytest.mark.parametrize("scale", [1e-22, 1.0, 1e15])
+@pytest.mark.parametrize("whole", [False, True])
+def test_few_of_many_are_the_first_of_all(scale: float, whole: bool) -> None:
+    features = gallery(20, 400, 24, copies=150, whole=whole) + 20  # rows that round alike
+    features = (scale * features.astype(np.float64)).astype(np.float32)
+    index = CoarseToFineIndex(features, np.arange(400) % 9, dim=None, groups=7)
+    queries = np.concatenate([features[:6], gallery(21, 6, 24) * np.float32(scale)])
+    queries[-1] = 1e18  # far beyond the gallery: every bound overflows or is useless
+    for k in (1, 5, 60):
+        batch = index.search(queries, k)
+        for row, query in enumerate(queries):
+            every, few = index.search(query), index.search(query, k)
+            np.testing.assert_array_equal(few.indices, every.indices[:k])
+            np.testing.assert_array_equal(few.distances, every.distances[:k])
+            np.testing.assert_array_equal(batch.indices[row], every.indices[:k])
+
+
 def test_search_does_not_depend_on_threads_or_input_type() -> None:
     features, queries = gallery(13, 200, 16), gallery(14, 9, 16)
     labels = np.arange(200) % 40

@@ -27,15 +27,17 @@ from torch import Tensor
 
 from reid_repro.retrieval.distances import UNIT_ROUNDOFF, full_precision
 from reid_repro.retrieval.groups_kernels import (
+    best_in_rows,
+    furthest_pairs,
+    likely_left,
+    row_bounds,
+)
+from reid_repro.retrieval.groups_rows import (
     Bits,
     Integers,
     Reals,
     Singles,
-    best_in_rows,
-    furthest_pairs,
-    likely_left,
     round_rows,
-    row_bounds,
     scale_rows,
 )
 from reid_repro.retrieval.products import (
@@ -65,7 +67,7 @@ class Block:
 
     def __init__(self, features: Singles, members: Integers, precision: Precision) -> None:
         self.features, self.members = features, members
-        exponent, centre = _placement(features, members)
+        exponent, centre = placement(features, members)
         self.scale = 2.0 ** (2 * exponent)
         m, dim = len(members), features.shape[1]
         product = product_for(precision, torch.device("cpu"), m * m * dim // 2)
@@ -190,7 +192,7 @@ class Block:
         return decided
 
 
-def _placement(features: Singles, members: Integers) -> tuple[int, Reals]:
+def placement(features: Singles, members: Integers) -> tuple[int, Reals]:
     """The exponent of two that takes the rows' norms below one, and the mean of the rows."""
     total, largest = np.zeros(features.shape[1]), 0.0
     step = max(1, ROW_ELEMENTS // features.shape[1])

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from reid_repro.retrieval.compiled import use_torch_threads
 from reid_repro.retrieval.distances import Features, FeatureSpace, as_features, check_choice
+from reid_repro.retrieval.groups_block import placement
 from reid_repro.retrieval.groups_pca import PCA, project
+from reid_repro.retrieval.groups_rows import Integers, Singles, round_rows
 from reid_repro.retrieval.groups_search import (
-    Integers,
-    Singles,
+    Images,
     append_rest,
     count_members,
     group_means,
@@ -59,7 +60,7 @@ class CoarseToFineIndex:
 
     Args:
         features: gallery (n, d), numpy or torch, any float type; a float32 copy is held, in group
-            order. Distances are Euclidean: L2-normalise for cosine.
+            order, and one in bfloat16. Distances are Euclidean: L2-normalise for cosine.
         labels: group of each image, (n,) integers.
         dim: dimensions of the coarse search; None compares descriptors in full.
         groups: nearest groups whose images are ranked (clipped to what there is).
@@ -93,10 +94,11 @@ class CoarseToFineIndex:
         _, group, size = np.unique(group, return_inverse=True, return_counts=True)
         self._members: Integers = np.argsort(group, kind="stable").astype(np.int64)
         self._start: Integers = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
-        self._entries: Singles = rows[self._members]
+        entries: Singles = rows[self._members]
         self.append_rest, self.groups = append_rest, min(int(groups), len(size))
         use_torch_threads()
-        self.descriptors: Singles = group_means(self._entries, self._start)
+        self.descriptors: Singles = group_means(entries, self._start)
+        self._images = _images(entries, self._members, self._start)
         if pca is None and dim is not None:
             pca = PCA(dim).fit(rows if fitted_on == "gallery" else self.descriptors)
         self.pca = pca
@@ -126,10 +128,9 @@ class CoarseToFineIndex:
         if isinstance(query, Tensor):
             query = query.detach().cpu().numpy()
         queries = np.asarray(as_features(query[None] if single else query, "query").numpy())
-        if queries.shape[1] != self._entries.shape[1]:
-            raise ValueError(
-                f"query has {queries.shape[1]} dimensions, gallery has {self._entries.shape[1]}"
-            )
+        dim = self._images.entries.shape[1]
+        if queries.shape[1] != dim:
+            raise ValueError(f"query has {queries.shape[1]} dimensions, gallery has {dim}")
         if single:
             return self._search_one(queries[0], k)
         use_torch_threads()
@@ -146,9 +147,7 @@ class CoarseToFineIndex:
         reached = int(count_members(near, self._start))
         length = min(k or self.n, self.n if self.append_rest else reached)
         indices, distances = _empty(1, length)
-        rank_members(
-            query, near, self._entries, self._members, self._start, indices[0], distances[0]
-        )
+        rank_members(query, near, self._images, indices[0], distances[0])
         if self.append_rest:
             append_rest(order[None], self.groups, self._members, self._start, indices)
         return Found(indices[0], distances[0], reached)
@@ -160,9 +159,7 @@ class CoarseToFineIndex:
         reached: Integers = size[near].sum(axis=1)
         longest = self.n if self.append_rest else int(reached.max())
         indices, distances = _empty(len(queries), min(k or self.n, longest))
-        rank_members_batch(
-            queries, near, self._entries, self._members, self._start, indices, distances
-        )
+        rank_members_batch(queries, near, self._images, indices, distances)
         if self.append_rest:
             for first in range(0, len(queries), BATCH):
                 rows = slice(first, first + BATCH)
@@ -177,6 +174,15 @@ class CoarseToFineIndex:
             return found
         queries, gallery = torch.from_numpy(coarse), torch.from_numpy(self._coarse)
         return neighbours(FeatureSpace(queries, gallery, "euclidean"), k).indices
+
+
+def _images(entries: Singles, members: Integers, start: Integers) -> Images:
+    """The gallery in group order, with its rounded rows."""
+    every = np.arange(len(entries))
+    exponent, centre = placement(entries, every)
+    rounded = np.empty(entries.shape, dtype=np.uint16)
+    norm, lost = round_rows(entries, every, centre, 2.0**exponent, rounded)
+    return Images(entries, members, start, rounded, norm, lost, centre, 2.0**exponent)
 
 
 def _empty(rows: int, length: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:

@@ -6,19 +6,40 @@ evaluated in float64 and rounded to float32, as in `distances.py`.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 import numpy.typing as npt
 
-from reid_repro.retrieval.compiled import inner, kernel
+from reid_repro.retrieval.compiled import inner, kernel, reassociated
 from reid_repro.retrieval.exact import as_distance, squared_gap
+from reid_repro.retrieval.groups_rows import Bits, Integers, Reals, Singles, widened
 
-Reals = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
 
 ROW = np.uint64(0xFFFFFFFF)  # the part of a key that holds the row
+INFINITY_BITS = np.uint64(0x7F800000)
+WORTH_SIFTING = 3  # times as many images as are asked for
+
+
+class Images(NamedTuple):
+    """The gallery in group order: group g is the range start[g]:start[g + 1].
+
+    Attributes:
+        entries: features (n, d); `members` their gallery rows, `start` (groups + 1,).
+        rounded: (entries - centre) * factor in bfloat16; norm: of these rows before the rounding;
+            lost: norm of what the rounding took.
+    """
+
+    entries: Singles
+    members: Integers
+    start: Integers
+    rounded: Bits
+    norm: Reals
+    lost: Reals
+    centre: Reals
+    factor: float
 
 
 @inner
@@ -76,21 +97,68 @@ def count_members(groups: Integers, start: Integers) -> int:
     return total
 
 
+@reassociated
+def _product(query: Singles, bits: Bits) -> np.float32:
+    """Inner product with a row in bfloat16, in float32."""
+    total = np.float32(0)
+    for k in range(len(query)):
+        total += query[k] * widened(bits[k])
+    return total
+
+
+@inner
+def _bounds(query: Singles, groups: Integers, images: Images, lower: Singles, heap: Keys) -> None:
+    """Bounds of the images' squared distances from the rounded rows, the least upper ones kept.
+
+    With x' the rounding of x and q' of q, 2 |<q, x> - <q', x'>| <= 2 |q||x - x'| + the rounding of
+    q and of the sum, of norms and of the results to float32, all relative to (|q| + |x|)^2.
+    """
+    dim = len(query)
+    moved, squared = np.empty(dim, dtype=np.float32), 0.0
+    for k in range(dim):
+        value = (np.float64(query[k]) - images.centre[k]) * images.factor
+        moved[k] = value
+        squared += value * value
+    norm = np.sqrt(squared)
+    relative = (dim + 64) * 2.0**-23
+    place = 0
+    for group in groups:
+        for i in range(images.start[group], images.start[group + 1]):
+            spread = (norm + images.norm[i]) ** 2
+            error = 2 * norm * images.lost[i] + relative * spread + 2.0**-100
+            distance = squared + images.norm[i] ** 2
+            distance -= 2 * np.float64(_product(moved, images.rounded[i]))
+            lower[place] = distance - error
+            upper = np.float32(max(distance + error, 0.0))
+            if not np.isnan(upper):
+                _keep(heap, np.uint64(upper.view(np.uint32)))
+            place += 1
+
+
 @inner
 def rank_members(
-    query: Singles,
-    groups: Integers,
-    entries: Singles,
-    members: Integers,
-    start: Integers,
-    indices: Integers,
-    distances: Singles,
+    query: Singles, groups: Integers, images: Images, indices: Integers, distances: Singles
 ) -> None:
-    """Fill a row with the groups' images, nearest first, as far as it goes."""
-    heap = _empty_heap(min(count_members(groups, start), len(indices)))
+    """Fill a row with the groups' images, nearest first, as far as it goes.
+
+    Where few of them are asked for, rows rounded to bfloat16, half as many bytes to read, leave
+    most images out, and what their bounds do not decide is computed exactly.
+    """
+    reached = count_members(groups, images.start)
+    heap = _empty_heap(min(reached, len(indices)))
+    sifted = WORTH_SIFTING * len(heap) <= reached
+    lower, limit = np.empty(reached if sifted else 0, dtype=np.float32), np.float32(0)
+    if sifted:
+        _bounds(query, groups, images, lower, heap)
+        bits = min(heap[0], INFINITY_BITS)  # fewer bounds than places where some overflowed
+        limit = np.uint32(bits).view(np.float32) * np.float32(1 + 2.0**-20)
+        heap = _empty_heap(len(heap))
+    place = 0
     for group in groups:
-        for i in range(start[group], start[group + 1]):
-            _keep(heap, _key(query, entries[i], members[i]))
+        for i in range(images.start[group], images.start[group + 1]):
+            if not (sifted and lower[place] > limit):
+                _keep(heap, _key(query, images.entries[i], images.members[i]))
+            place += 1
     heap.sort()
     for i in range(len(heap)):
         indices[i] = np.int64(heap[i] & ROW)
@@ -110,17 +178,11 @@ def nearest_rows_batch(queries: Singles, entries: Singles, k: int) -> Integers:
 
 @kernel
 def rank_members_batch(
-    queries: Singles,
-    groups: Integers,
-    entries: Singles,
-    members: Integers,
-    start: Integers,
-    indices: Integers,
-    distances: Singles,
+    queries: Singles, groups: Integers, images: Images, indices: Integers, distances: Singles
 ) -> None:
     """`rank_members` of every query with its own groups (m, K)."""
     for q in numba.prange(len(queries)):
-        rank_members(queries[q], groups[q], entries, members, start, indices[q], distances[q])
+        rank_members(queries[q], groups[q], images, indices[q], distances[q])
 
 
 @kernel

@@ -13,15 +13,8 @@ import torch
 
 from reid_repro.retrieval.compiled import kernel
 from reid_repro.retrieval.groups_block import Block
-from reid_repro.retrieval.groups_kernels import (
-    OUTPUT,
-    Bits,
-    Integers,
-    Singles,
-    distance,
-    row_error,
-    widened,
-)
+from reid_repro.retrieval.groups_kernels import OUTPUT, distance, row_error
+from reid_repro.retrieval.groups_rows import Bits, Integers, Singles, widened
 
 SWEEPS = 3
 
@@ -70,7 +63,8 @@ def _own_terms(block: Block) -> Singles:
         row_error(norm, residue, most_norm, most_residue, block.accumulation)
         for norm, residue in zip(block.norm, block.residue, strict=True)
     ]
-    return (block.squared + np.array(own)).astype(np.float32)
+    terms: Singles = (block.squared + np.array(own)).astype(np.float32)
+    return terms
 
 
 @kernel

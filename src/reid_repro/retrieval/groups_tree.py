@@ -21,13 +21,8 @@ import numpy.typing as npt
 from reid_repro.retrieval.compiled import use_torch_threads
 from reid_repro.retrieval.distances import LARGEST_NORM, Features, as_features
 from reid_repro.retrieval.groups_block import GRAM_BYTES, Block
-from reid_repro.retrieval.groups_kernels import (
-    Integers,
-    Reals,
-    deviations,
-    furthest_pairs_directly,
-    nearer_left,
-)
+from reid_repro.retrieval.groups_kernels import furthest_pairs_directly, nearer_left
+from reid_repro.retrieval.groups_rows import Integers, Reals, deviations
 from reid_repro.retrieval.groups_stream import furthest_pair_streamed
 from reid_repro.retrieval.products import Precision
 
