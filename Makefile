@@ -46,7 +46,7 @@ schemas: $(STAMP) ## Write workflow/schemas from the typed configuration
 
 bench: $(STAMP) ## Measure retrieval beside its peers (an hour on two cores) and write docs/benchmarks.md
 	python benchmarks/retrieval_peers.py
-	for size in market glad wild; do python benchmarks/retrieval.py --size $$size --resume; done
+	for size in market glad wild; do python benchmarks/retrieval.py --size $$size --resume || exit 1; done
 	python benchmarks/retrieval.py --render
 
 clean: ## Remove the environment, the results that are not in git, and the built pages

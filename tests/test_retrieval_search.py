@@ -9,10 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import reid_repro.retrieval.search as search_module
 from reid_repro.retrieval.dense_search import farthest_rows, propose_rows, search_rows
-from reid_repro.retrieval.distances import FeatureSpace, Metric, full_precision
-from reid_repro.retrieval.operands import HalfDistances
-from reid_repro.retrieval.products import Precision
+from reid_repro.retrieval.distances import FeatureSpace, Metric
+from reid_repro.retrieval.operands import HalfDistances, Tiles
+from reid_repro.retrieval.products import Precision, Product, full_precision, multiply
 from reid_repro.retrieval.search import knn, neighbours
 
 Array = npt.NDArray[np.float32]
@@ -75,7 +76,10 @@ def test_knn_is_the_stable_argsort(
     query = features(seed + 1, n, dim, kind)
     query[: g // 2] = gallery[: min(n, g // 2)]
     k = data.draw(st.integers(1, g))
-    indices, distances = knn(query, gallery, k, metric=metric, block=block, precision=precision)
+    few = data.draw(st.sampled_from([0, search_module.FEW]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search_module, "FEW", few)  # 0: no query is searched densely from the start
+        indices, distances = knn(query, gallery, k, metric=metric, block=block, precision=precision)
     want = reference(query, gallery, metric)
     order = np.argsort(want, axis=1, kind="stable")[:, :k]
     assert indices.dtype == np.int64
@@ -230,6 +234,77 @@ def test_a_wrong_precision_is_named() -> None:
     rows = features(0, 5, 3, "plain")
     with pytest.raises(ValueError, match="precision is 'half'"):
         knn(rows, rows, 1, precision="half")  # type: ignore[arg-type]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 9999),
+    kind=kinds,
+    product=st.sampled_from(["float32-torch", "float32-numpy", "bfloat16"]),
+    metric=st.sampled_from(["euclidean", "cosine"]),
+    step=st.sampled_from([1, 7, 50]),
+)
+def test_tiles_stay_within_their_bound(
+    seed: int, kind: str, product: Product, metric: Metric, step: int
+) -> None:
+    """|v - h| <= margin + widening |v|: what every certified answer rests on."""
+    dim = int(np.random.default_rng(seed).integers(1, 400))
+    space = FeatureSpace(features(seed, 20, dim, kind), features(seed + 1, 50, dim, kind), metric)
+    halves = HalfDistances(space, product)
+    pairs = torch.cartesian_prod(torch.arange(20), torch.arange(50))
+    exact = space.exact(pairs[:, 0], pairs[:, 1]).view(20, 50).numpy() / 2
+    for start in range(0, 20, step):
+        tiles, rows = Tiles(halves, step), slice(start, start + step)
+        left = halves.left(rows)
+        for column in range(0, 50, step):
+            tile = tiles.multiply(left, column)
+            if product == "bfloat16":
+                tile = torch.from_numpy(tile).view(torch.bfloat16).float().numpy()
+            value = tile.astype(np.float64)
+            allowed = halves.margin[rows, None].numpy() + halves.widening * np.abs(value)
+            assert (np.abs(value - exact[rows, column : column + step]) <= allowed).all()
+
+
+def test_gallery_order_only_settles_ties() -> None:
+    rows = features(4, 400, 12, "plain")
+    order = np.random.default_rng(1).permutation(400)
+    want, _ = knn(rows[:50], rows, 9)
+    got, _ = knn(rows[:50], rows[order], 9)
+    np.testing.assert_array_equal(order[got], want)
+
+
+def test_products_overrule_the_callers_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, bool]] = []
+    mm = torch.mm
+
+    def watched(*args: Any, **kwargs: Any) -> torch.Tensor:
+        reduced = torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+        seen.append((torch.get_float32_matmul_precision(), bool(reduced)))
+        return mm(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "mm", watched)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        rows = torch.rand(5, 4)
+        multiply(rows, rows, torch.empty(5, 5), "float32-torch")
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert seen == [("highest", False)]
+
+
+@pytest.mark.parametrize("change", ["reversed", "big-endian", "read-only"])
+def test_arrays_of_any_layout(change: str, recwarn: pytest.WarningsRecorder) -> None:
+    rows = features(8, 40, 6, "plain")
+    want = knn(rows, rows, 5)[0]
+    if change == "reversed":
+        given_rows = rows[::-1].copy()[::-1]
+    else:
+        given_rows = rows.astype(">f4") if change == "big-endian" else rows.copy()
+        given_rows.setflags(write=change != "read-only")
+    np.testing.assert_array_equal(knn(given_rows, given_rows, 5)[0], want)
+    assert not recwarn.list
 
 
 def test_precision_settings_of_the_caller_are_overruled_and_restored() -> None:

@@ -5,8 +5,9 @@ belong to its k nearest: with kth the k-th smallest value seen, an entry above
 
     limit = (kth (1 + w) + 2 margin)(1 + w),   w = widening,
 
-cannot, whatever the rounding (the k entries up to kth are really within (kth (1 + w) + margin), and
-an entry that really is as near shows no more than the limit). Most of a tile lies far above every
+cannot, whatever the rounding: the k entries up to kth are really within kth (1 + w) + margin, and
+an entry that really is as near shows no more than the limit (rounding to nearest is off by at most
+w of the exact as well as of the rounded value). Most of a tile lies far above every
 limit, so strips of it are only counted, by vectors; limits shrink as buffers fill and are cleared.
 A row whose candidates do not fit its buffer is marked, and is searched by other means.
 

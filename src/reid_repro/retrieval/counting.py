@@ -122,7 +122,6 @@ def count_before(
     right: Integers,
     low: Floats,
     high: Floats,
-    distance: Floats,
     queries: Floats,
     gallery: Floats,
     zeros: tuple[Doubles, Doubles],
@@ -133,68 +132,87 @@ def count_before(
     """Add to `counts` how many entries of a tile lie before each match of its rows.
 
     Row i is query start + i, column j entry column + j. Entries below `low` of a match lie before
-    it, those above `high` after it; the others are compared by exact `distance`, then place. A row
+    it, those above `high` after it; the others are compared by exact distance, then place. A row
     with more than `counted` matches is sorted.
     """
-    rows, columns = tile.shape
-    for i in prange(rows):
-        row, query = tile[i], queries[start + i]
-        if starts[i + 1] - starts[i] > counted:
-            order = np.argsort(row)
-            ordered = row[order]
-        else:
-            order = np.empty(0, dtype=np.int64)
-            ordered = row[:0]
-        for a in range(starts[i], starts[i + 1]):
-            if len(ordered) > 0:
-                first = np.searchsorted(ordered, low[a])
-                counts[a] += first
-                while first < columns and ordered[first] <= high[a]:
-                    j = column + order[first]
-                    counts[a] += _is_before(
-                        query, gallery, zeros, cosine, start + i, j, right[a], distance[a]
-                    )
-                    first += 1
-                continue
-            below = _below(row, low[a])
+    for i in prange(len(tile)):
+        first, last = starts[i], starts[i + 1]
+        if first == last:
+            continue
+        # Most entries lie behind the farthest match: only the others are looked at again.
+        value, place = _up_to_value(tile[i], np.max(high[first:last]))
+        place += column
+        if last - first > counted:
+            order = np.argsort(value)
+            value, place = value[order], place[order]
+        for a in range(first, last):
+            if last - first > counted:
+                below = np.searchsorted(value, low[a])
+                within = np.searchsorted(value, high[a], side="right") - below
+            else:
+                below = _below(value, low[a])
+                within = _up_to(value, high[a]) - below
             counts[a] += below
-            if _up_to(row, high[a]) == below:
-                continue
-            for head in range(0, columns, STRIP):
-                strip = row[head : min(head + STRIP, columns)]
-                if _up_to(strip, high[a]) == _below(strip, low[a]):
-                    continue
-                for j in range(len(strip)):
-                    if low[a] <= strip[j] <= high[a]:
-                        counts[a] += _is_before(
-                            query,
-                            gallery,
-                            zeros,
-                            cosine,
-                            start + i,
-                            column + head + j,
-                            right[a],
-                            distance[a],
-                        )
+            if within > 0:
+                counts[a] += _near_before(
+                    value,
+                    place,
+                    low[a],
+                    high[a],
+                    start + i,
+                    right[a],
+                    queries,
+                    gallery,
+                    zeros,
+                    cosine,
+                )
 
 
 @inner
-def _is_before(
-    query: Floats,
+def _up_to_value(row: Floats, most: Any) -> tuple[Floats, Integers]:
+    """The entries of a row that are at most `most`, and their places."""
+    total = _up_to(row, most)
+    value, place = np.empty(total, dtype=np.float32), np.empty(total, dtype=np.int64)
+    found = 0
+    for head in range(0, len(row), STRIP):
+        if found == total:
+            break
+        strip = row[head : min(head + STRIP, len(row))]
+        if _up_to(strip, most) == 0:
+            continue
+        for j in range(len(strip)):
+            if strip[j] <= most:
+                value[found], place[found] = strip[j], head + j
+                found += 1
+    return value, place
+
+
+@inner
+def _near_before(
+    value: Floats,
+    place: Integers,
+    low: Any,
+    high: Any,
+    query: int,
+    right: int,
+    queries: Floats,
     gallery: Floats,
     zeros: tuple[Doubles, Doubles],
     cosine: bool,
-    number: int,
-    entry: int,
-    place: int,
-    distance: Any,
-) -> Any:
-    """1 where an entry lies before the match at `place` with that exact distance, else 0."""
-    if entry == place:
-        return 0
-    squared = squared_gap(query, gallery[entry]) + zeros[0][number] + zeros[1][entry]
-    own = as_distance(squared, cosine)
-    return 1 if own < distance or (own == distance and entry < place) else 0
+) -> int:
+    """How many of the entries between `low` and `high` lie before the match at place `right`."""
+    before, own = 0, np.float32(0)
+    for j in range(-1, len(value)):  # the match itself first: one sum, so that copies are equal
+        entry = right if j < 0 else place[j]
+        if j >= 0 and (entry == right or not low <= value[j] <= high):
+            continue
+        squared = squared_gap(queries[query], gallery[entry])
+        distance = as_distance(squared + zeros[0][query] + zeros[1][entry], cosine)
+        if j < 0:
+            own = distance
+        elif distance < own or (distance == own and entry < right):
+            before += 1
+    return before
 
 
 @kernel

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from reid_repro.retrieval.distances import FeatureSpace
 from reid_repro.retrieval.operands import HalfDistances
+from reid_repro.retrieval.products import multiply
 
 BFLOAT_SPARE = 64  # candidates beyond 2 k: bfloat16 tells few near entries apart
 
@@ -49,7 +50,10 @@ def propose_rows(
     """`search_rows` from a bfloat16 product, and which rows it leaves undecided, (m,) bool."""
     device = space.gallery.device
     number = torch.arange(rows.start, rows.stop, device=device)
-    value = (halves.left(rows) @ halves.right(slice(None)).T).float()
+    left, right = halves.left(rows), halves.right(slice(None))
+    product = torch.empty((len(left), len(right)), dtype=halves.dtype, device=device)
+    multiply(left, right, product, halves.product)
+    value = product.float()
     if skip_self:
         value.scatter_(1, number[:, None], torch.inf)
     width = min(space.n_gallery, 2 * k + BFLOAT_SPARE)

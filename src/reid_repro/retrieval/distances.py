@@ -17,8 +17,6 @@ order of summation (`FeatureSpace.slack`), and whatever that bound leaves undeci
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -63,6 +61,11 @@ def as_features(features: Features, name: str, device: torch.device | str | None
     Raises:
         ValueError: not a float matrix, empty, not finite, or too large for float32 squares.
     """
+    if isinstance(features, np.ndarray):
+        native = features.dtype.newbyteorder("=")
+        features = np.ascontiguousarray(features, dtype=native)
+        if not features.flags.writeable:
+            features = features.copy()  # torch knows no read-only tensors
     tensor = torch.as_tensor(features)
     if tensor.ndim != 2 or not tensor.is_floating_point():
         raise ValueError(
@@ -195,7 +198,7 @@ class FeatureSpace:
         if out is None:
             out = torch.empty((len(left), len(right)), device=right.device)
         product = product_for("float32", right.device, left.numel() * len(right))
-        with full_precision(right.device), as_many_threads():
+        with as_many_threads():
             multiply(left * -2, right, out, product)
         out.add_((2 * self.gallery_halves[columns]).float())
         return out.add_((2 * self.query_halves[rows]).float()[:, None])
@@ -230,15 +233,3 @@ class FeatureSpace:
         if self.metric == "cosine":
             return (squared / 2).clamp_(min=0).float()
         return squared.clamp(min=0).sqrt_().float()
-
-
-@contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Matrix products in true float32: no TF32, no bf16 products, no autocast."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)

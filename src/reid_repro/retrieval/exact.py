@@ -1,7 +1,9 @@
 """Exact squared distances of single pairs, as compiled loops share them.
 
 `squared_gap` sums in float64 in whatever order the compiler finds fastest: the same for every call
-of one kernel on one machine, so nothing depends on blocks or threads.
+within one kernel, so nothing depends on blocks or threads. Two kernels may differ in the last bits
+of float64, which show only where a float32 rounding is that close; distances that decide a tie
+are therefore compared within one kernel.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from reid_repro.retrieval.distances import UNIT_ROUNDOFF, full_precision
+from reid_repro.retrieval.distances import UNIT_ROUNDOFF
 from reid_repro.retrieval.groups_kernels import (
     best_in_rows,
     furthest_pairs,
@@ -106,7 +106,7 @@ class Block:
         # Tiles of one size, the last ones overlapping: thin products are slow and less precise.
         firsts = [*range(0, m - side, side), m - side]
         tile = torch.empty((side, side), dtype=self._operand.dtype)
-        with full_precision(self._operand.device), as_many_threads():
+        with as_many_threads():
             for i, j in itertools.combinations_with_replacement(firsts, 2):
                 left, right = self._operand[i : i + side], self._operand[j : j + side]
                 multiply(left, right, tile, self._product)

@@ -32,7 +32,7 @@ from reid_repro.retrieval.products import Product, multiply
 from reid_repro.retrieval.rows import rounding_losses, row_chunks, shifted, squared_norms
 
 BFLOAT_TERMS = 3  # bfloat16 columns that hold one half norm: 3 x 8 bits
-BFLOAT_ROUNDING = 2.0**-8  # of a result in bfloat16; round to nearest stays below half of it
+BFLOAT_ROUNDING = 2.0**-8  # of a result in bfloat16, rounded to nearest: it has 8 digits
 
 
 class _Rows(NamedTuple):
@@ -48,7 +48,6 @@ class HalfDistances:
 
     Attributes:
         margin: bound on the error before the result is rounded, (n_queries,) float32.
-        gallery_margin: the same for the gallery's rows as queries, where they are the same rows.
         widening: relative rounding of the result.
         dtype: of the tiles, float32 or bfloat16.
         terms: columns that hold one half norm.

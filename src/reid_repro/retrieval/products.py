@@ -38,11 +38,31 @@ def product_for(precision: Precision, device: torch.device, multiplications: int
 
 
 def multiply(left: Tensor, right: Tensor, out: Tensor, product: Product) -> None:
-    """`left @ right.T` of contiguous matrices into `out`, all of one type."""
+    """`left @ right.T` of contiguous matrices into `out`, all of one type, summed in float32."""
     if product == "float32-numpy":
         np.matmul(left.numpy(), right.numpy().T, out=out.numpy())
-    else:
+        return
+    with full_precision(left.device):
         torch.mm(left, right.T, out=out)
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Products as the bounds on their error take them, whatever the caller has set.
+
+    No TF32 and no bfloat16 in place of float32, no autocast, and no partial sums in bfloat16.
+    """
+    matmul = torch.backends.cuda.matmul
+    before = torch.get_float32_matmul_precision()
+    reduced = matmul.allow_bf16_reduced_precision_reduction
+    torch.set_float32_matmul_precision("highest")
+    matmul.allow_bf16_reduced_precision_reduction = False
+    try:
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+        matmul.allow_bf16_reduced_precision_reduction = reduced
 
 
 @functools.cache

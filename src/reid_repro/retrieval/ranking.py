@@ -104,7 +104,7 @@ class _Near:
         distance, low, high = self._around(start, found.starts, found.right)
         removed, _, _ = self._around(start, found.removed_starts, found.removed)
         counts = np.zeros(len(found.right), dtype=np.int64)
-        places = found.starts, found.right, low, high, distance
+        places = found.starts, found.right, low, high
         tiles = Tiles(self._halves, ENTRIES)
         with as_many_threads():
             left = self._halves.left(slice(start, stop))
@@ -155,6 +155,8 @@ def _valid(start: int, found: BlockMatches, ranks: IntArray) -> Ranks:
 
 def _drawn(shots: SingleShotGalleries, rows: FloatArray, start: int, found: BlockMatches) -> Ranks:
     valid = np.flatnonzero(np.diff(found.starts))
+    if len(valid) == 0:
+        return Ranks(valid, found.starts[:1], found.right[:0, None])
     some = found._replace(starts=np.append(found.starts[valid], len(found.right)))
     ranks = shots.ranks(rows[valid], valid + start, some)
     return Ranks(valid + start, np.arange(len(valid) + 1), ranks)

@@ -74,11 +74,13 @@ def farthest_of(
     for i in prange(len(stream.filled)):
         query = start + i
         most = 0.0
-        top = np.argmax(stream.value[i, : stream.filled[i]]) if stream.filled[i] > 0 else 0
+        if stream.filled[i] <= 0:
+            continue
+        top = np.argmax(stream.value[i, : stream.filled[i]])
         for turn in range(-1, stream.filled[i]):
             c = top if turn < 0 else turn  # what looks farthest comes first, and rules most out
             reach = stream.value[i, c] * (1 + stream.widening) + stream.margin[i]
-            if 2 * reach < most or (turn < 0 and stream.filled[i] <= 0) or turn == top:
+            if 2 * reach < most or turn == top:
                 continue
             column = stream.column[i, c]
             squared = squared_gap(queries[query], gallery[column])

@@ -196,6 +196,8 @@ class _Search:
     def _symmetric(self, halves: HalfDistances, report: Progress) -> None:
         n, step = self.space.n_queries, self.tile
         streams = self._streams(halves, slice(0, n))
+        if not streams:
+            return
         tiles = Tiles(halves, step)
         for row in range(0, n, step):
             left = halves.left(slice(row, row + step))
