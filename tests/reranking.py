@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+
+from reid_repro.retrieval.rerank import devices
 
 Floats = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
@@ -124,7 +127,16 @@ def cosine_distances(left: Matrix, right: Matrix | Floats) -> Matrix:
     return 1 - x @ y.T.astype(np.float64)
 
 
-def peak_growth(work: Callable[[], None]) -> int:
+@contextmanager
+def tensor_steps(on: bool = True) -> Iterator[None]:
+    """Fit re-rankers by torch operations on the CPU as well, where `on`."""
+    with pytest.MonkeyPatch.context() as patch:
+        if on:
+            patch.setattr(devices, "takes_tensor_steps", lambda device: True)
+        yield
+
+
+def peak_growth(work: Callable[[], object]) -> int:
     """Bytes by which the resident memory of this process grows at most while `work` runs."""
     reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reranking import clustered, dense_k_reciprocal, peak_growth
+from reranking import clustered, dense_k_reciprocal, peak_growth, tensor_steps
 
 from reid_repro.retrieval.rerank import (
     KReciprocal,
@@ -45,8 +45,8 @@ def one_thread() -> Iterator[None]:
 
 def rows_of(reranker: KReciprocal, query: Floats, gallery: Floats, *, tensors: bool) -> Floats:
     """All distance rows, by compiled loops or by torch operations."""
-    reranker._tensor_steps = tensors
-    return reranker.fit(query, gallery).distances(0, len(query))
+    with tensor_steps(tensors):
+        return reranker.fit(query, gallery).distances(0, len(query))
 
 
 @settings(max_examples=40, deadline=None)
@@ -129,8 +129,8 @@ def test_jaccard_rows_do_not_depend_on_blocks_or_threads(
     for threads, block in ((1, 17), (2, None)):
         torch.set_num_threads(threads)
         reranker = KReciprocal(lambda_=0, block=block)
-        reranker._tensor_steps = tensors
-        reranker.fit(query, gallery)
+        with tensor_steps(tensors):
+            reranker.fit(query, gallery)
         parts = [reranker.distances(start, min(start + 5, 23)) for start in range(0, 23, 5)]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
         np.testing.assert_array_equal(reranker.distances(0, 23), whole)

@@ -149,6 +149,25 @@ def test_k_is_clipped_to_a_small_gallery() -> None:
     assert alone.distances(0, 3).shape == (3, 1)
 
 
+@pytest.mark.parametrize("build", [AverageQueryExpansion, AlphaQueryExpansion])
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        ({}, [9]),
+        ({"times": 2}, [9, 9]),
+        ({"expand_gallery": True}, [9, 40]),
+        ({"pool": "all"}, [9]),
+        ({"pool": "all", "expand_gallery": True}, [49]),
+    ],
+    ids=str,
+)
+def test_progress_of_every_search(build: Any, options: dict[str, Any], rows: list[int]) -> None:
+    calls: list[tuple[int, int]] = []
+    reranker = build(3, progress=lambda done, total: calls.append((done, total)), **options)
+    reranker.fit(*clustered(1, 9, 40))
+    assert [total for done, total in calls if done == total] == rows
+
+
 def test_expanded_features_can_be_ranked_exactly() -> None:
     query, gallery = clustered(3, 15, 80)
     rng = np.random.default_rng(0)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reranking import tensor_steps
 from reranking_oracles import clustered, dense_sca
 
 from reid_repro.retrieval import evaluate
@@ -70,10 +71,9 @@ def test_torch_operations_give_the_same(
     monkeypatch.setattr(sparse_torch, "ELEMENTS", 5000)
     monkeypatch.setattr(sparse_torch, "PAIRS", 1000)
     query, gallery = clustered(3, 30, 150, identities=12, copies=15)
-    on_tensors = SparseContextualActivation(k2=k2)
-    on_tensors._tensor_steps = True
     sides = (torch.from_numpy(side).to(device) for side in (query, gallery))
-    got = on_tensors.fit(*sides).distances(0, 30)
+    with tensor_steps():
+        got = SparseContextualActivation(k2=k2).fit(*sides).distances(0, 30)
     want = SparseContextualActivation(k2=k2).fit(query, gallery).distances(0, 30)
     np.testing.assert_allclose(got, want, atol=1e-6)
     np.testing.assert_array_equal(got == 1, want == 1)

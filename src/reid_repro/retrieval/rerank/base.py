@@ -20,9 +20,17 @@ class Reranker(Protocol):
     `fit` holds O(n k) beside the features; `distances` O(rows x gallery). Both accept numpy or
     torch features and work on the device that the tensors are on. A new `fit` starts afresh.
 
+    Rows depend on their block in the last bits at most, where a matrix product takes part in them:
+    the classes say where.
+
     Attributes:
         timings: seconds by phase of the last fit, and under "distances" those of the rows asked
             for since.
+
+    A re-ranker that ranks by refined features also has an attribute `space: FeatureSpace | None`:
+    refined queries and gallery after `fit`, None before. It is optional and so not declared below.
+    Where `evaluate` finds one, it ranks the features of `space` exactly, as without a re-ranker,
+    and does not ask for distance rows.
     """
 
     timings: dict[str, float]

@@ -9,6 +9,7 @@ temporary file of 4 n^2 bytes that is used where the matrix itself does not fit.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import weakref
@@ -54,16 +55,21 @@ class Panels:
                 f"{n} x {n} dense node features need {size / 2**30:.1f} GiB of temporary files, "
                 f"{room / 2**30:.1f} GiB are free: use fewer layers, or point TMPDIR to more room"
             )
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # lives as long as this
-        self._file.truncate(size)
-        weakref.finalize(self, self._file.close)
+        with contextlib.ExitStack() as opened:
+            self._file = opened.enter_context(tempfile.TemporaryFile(buffering=0))
+            self._file.truncate(size)
+            weakref.finalize(self, opened.pop_all().close)  # it lives as long as this does
 
     def width(self, panel: int) -> int:
         """Columns of a panel; the last may have fewer."""
         return min(self.step, self.n - panel * self.step)
 
     def read(self, panel: int, start: int, stop: int, out: Panel | None = None) -> Panel:
-        """Rows start:stop of a panel, not to be written to; `out` is where a file's rows go."""
+        """Rows start:stop of a panel, not to be written to; `out` is where a file's rows go.
+
+        Raises:
+            OSError: the file has become shorter.
+        """
         if self._held is not None:
             return self._held[panel][start:stop]
         if out is None or out.shape != (stop - start, self.width(panel)):
@@ -71,7 +77,13 @@ class Panels:
         self._file.seek(self._place(panel, start))
         view = out.data.cast("B")
         while len(view):
-            view = view[self._file.readinto(view) or 0 :]
+            count = self._file.readinto(view)
+            if not count:
+                raise OSError(
+                    f"temporary file of node features: panel {panel} ends {len(view)} bytes early, "
+                    "something cut the file: point TMPDIR to a file system of your own"
+                )
+            view = view[count:]
         return out
 
     def write(self, panel: int, start: int, rows: Panel) -> None:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 
 from reid_repro.retrieval.distances import Features, FeatureSpace, check_choice, default_block
+from reid_repro.retrieval.rerank import devices
 from reid_repro.retrieval.rerank.base import check_at_least, check_block, check_rows, timed
 from reid_repro.retrieval.rerank.nodes import joint_nodes
 from reid_repro.retrieval.rerank.propagation import (
@@ -30,7 +31,6 @@ from reid_repro.retrieval.rerank.propagation import (
 )
 from reid_repro.retrieval.rerank.propagation_torch import TensorFeatureNodes, TensorNodes
 from reid_repro.retrieval.rerank.sparse import add_rows, neighbour_rows, transpose
-from reid_repro.retrieval.rerank.sparse_torch import timed_on
 from reid_repro.retrieval.search import Neighbours, Progress, neighbours
 
 Aggregate = Literal["sum", "mean", "max"]
@@ -126,7 +126,6 @@ class GNN:
         self.residual = symmetric == "paper" if residual is None else residual
         self.blend, self.block, self.memory, self.progress = blend, block, memory, progress
         self.timings: dict[str, float] = {}
-        self._tensor_steps = False  # torch operations on the CPU as well, for tests
         self._nodes: Nodes | None = None
 
     def fit(self, query: Features, gallery: Features) -> Self:
@@ -138,19 +137,19 @@ class GNN:
         space = FeatureSpace(features, features, "cosine")  # normalises
         device = features.device
         del features
-        with timed_on(device, self.timings, "neighbours"):
+        with devices.timed_on(device, self.timings, "neighbours"):
             found = neighbours(
                 space, max(k1, k2), block=self.block, self_match="first", progress=self.progress
             )
-        with timed_on(device, self.timings, "graph"):
+        with devices.timed_on(device, self.timings, "graph"):
             messages = self._messages(found, k2)
             nodes = self._node_features(space, found.indices[:, :k1])
         if self.propagate:
-            with timed_on(device, self.timings, "propagation"):
+            with devices.timed_on(device, self.timings, "propagation"):
                 nodes = propagate(
                     nodes, messages, self.layers, self._symmetrise_layers(), self.progress
                 )
-        with timed_on(device, self.timings, "distances"):
+        with devices.timed_on(device, self.timings, "distances"):
             nodes.settle(self._n_query)
         self._nodes, self._n_gallery = nodes, n - self._n_query
         self._space = space if self.blend > 0 else None
@@ -160,7 +159,9 @@ class GNN:
         """Cosine distances of refined queries start:stop to the gallery, (m, g) float32.
 
         Where nothing is shared they are exactly 1 (before a blend): ties, which gallery order
-        settles. A blend's original distances come from a float32 matrix product.
+        settles. On the CPU the rows do not depend on blocks or threads, except that distances of
+        "features" and those in a blend come from a float32 matrix product, whose last bits may
+        follow the block of rows and the library. On a GPU this also holds for rows that are dense.
         """
         if self._nodes is None:
             raise ValueError("GNN: call fit before distances")
@@ -189,7 +190,7 @@ class GNN:
     def _node_features(self, space: FeatureSpace, ranked: npt.NDArray[np.int64]) -> Nodes:
         """x, A of Eq. 8 or A* of Eq. 9, without the factor 1 / 2 that no cosine depends on."""
         features = space.gallery
-        on_tensors = features.device.type != "cpu" or self._tensor_steps
+        on_tensors = devices.takes_tensor_steps(features.device)
         if self.nodes == "features":
             return TensorFeatureNodes(features) if on_tensors else FeatureNodes(features.numpy())
         symmetrised_later = self._symmetrise_layers() and self.propagate

@@ -14,14 +14,11 @@ operations (`reciprocal_codes_torch.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from reid_repro.retrieval.distances import (
     Features,
@@ -30,6 +27,7 @@ from reid_repro.retrieval.distances import (
     check_choice,
     default_block,
 )
+from reid_repro.retrieval.rerank import devices
 from reid_repro.retrieval.rerank.base import check_at_least, check_block, check_rows, timed
 from reid_repro.retrieval.rerank.nodes import joint_nodes
 from reid_repro.retrieval.rerank.reciprocal_codes import CompiledCodes
@@ -49,8 +47,8 @@ class KReciprocal:
 
     Exactness: sets, codes and the Jaccard distance do not depend on blocks or threads, bit for bit
     on the CPU; so neither do rows with `lambda_` 0. The original distance in the blend is a float32
-    product, within `FeatureSpace.slack` of the exact squared distance, whose last bits may change
-    with the block.
+    product, within `FeatureSpace.slack` of the exact squared distance, whose last bits may follow
+    the block and the library.
 
     Agreement with others: the defaults are the authors' code; torchreid's `re_ranking` and
     fast-reid's function of that name are the same on matrices of Euclidean (not squared) distances.
@@ -112,7 +110,6 @@ class KReciprocal:
         self.weight_scale, self.blend_scale = weight_scale, blend_scale
         self.metric, self.block, self.progress = metric, block, progress
         self.timings: dict[str, float] = {}
-        self._tensor_steps = False  # torch operations on the CPU as well, for tests
         self._space: FeatureSpace | None = None
 
     def fit(self, query: Features, gallery: Features) -> Self:
@@ -129,7 +126,7 @@ class KReciprocal:
         wide = min(self.k1 + extra, len(nodes))
         half = min(max(round(self.k1 / 2) + extra, 1), len(nodes))
         near = min(self.k2, len(nodes))
-        with self._phase("neighbours", nodes):
+        with devices.timed_on(nodes.device, self.timings, "neighbours"):
             found = neighbours(
                 space,
                 max(wide, near),
@@ -142,13 +139,13 @@ class KReciprocal:
         if found.farthest is not None:
             scale = torch.from_numpy(found.farthest).to(nodes.device).double().square_()
             scale[scale == 0] = 1  # all features are equal: distances are zero over anything
-        on_tensors = nodes.device.type != "cpu" or self._tensor_steps
+        on_tensors = devices.takes_tensor_steps(nodes.device)
         codes = TensorCodes(found, nodes.device) if on_tensors else CompiledCodes(found)
-        with self._phase("reciprocal", nodes):
+        with devices.timed_on(nodes.device, self.timings, "reciprocal"):
             codes.find_sets(wide, half, expand=self.expand, at_least=self.overlap == "at_least")
-        with self._phase("encoding", nodes):
+        with devices.timed_on(nodes.device, self.timings, "encoding"):
             codes.encode(space, scale if self.weight_scale == "row_maximum" else None)
-        with self._phase("local expansion", nodes):
+        with devices.timed_on(nodes.device, self.timings, "local expansion"):
             if near > 1:
                 codes.average(near)
             codes.index(n_query)
@@ -184,11 +181,3 @@ class KReciprocal:
             shape = (stop - start, space.n_gallery - self._n_query)
             squared = torch.zeros(shape, device=space.gallery.device)
         return self._codes.blend(start, stop, squared, self._weight[start:stop], 1 - self.lambda_)
-
-    @contextmanager
-    def _phase(self, name: str, nodes: Tensor) -> Iterator[None]:
-        """Time a phase, on a GPU until its work is done."""
-        with timed(self.timings, name):
-            yield
-            if nodes.is_cuda:
-                torch.cuda.synchronize(nodes.device)

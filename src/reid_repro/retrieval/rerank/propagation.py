@@ -165,7 +165,11 @@ class PanelNodes:
 
 
 class FeatureNodes:
-    """The L2-normalised original features (n, d), float32, as node features."""
+    """The L2-normalised original features (n, d), float32, as node features.
+
+    Their cosines come from a float32 matrix product, whose last bits may follow the block of rows
+    and the library.
+    """
 
     def __init__(self, features: FloatArray) -> None:
         self._features = features

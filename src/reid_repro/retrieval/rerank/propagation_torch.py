@@ -70,7 +70,7 @@ class TensorNodes:
         """Replace H by D H + (D H)^T, D the scales."""
         rows = self._rows
         if self._scale is not None:
-            rows = rows._replace(data=(rows.data * self._scale[rows.numbers]).float())
+            rows = rows.scaled(self._scale)
         self._rows, self._norms, _ = add_transpose(rows)
         self._scale = None
 
@@ -85,25 +85,24 @@ class TensorNodes:
 
     def settle(self, n_query: int) -> None:
         """See `propagation.Nodes`."""
-        scale = _inverse(self._norms)
-        self._query_scale, self._gallery_scale = scale[:n_query, None], scale[n_query:]
-        self._inverted = self._rows.part(n_query, self._n).transposed(self._n)
-        self._rows = self._rows.part(0, n_query)
+        # Unit rows on both sides: unnormalised sums could outgrow the integers of `compare_rows`.
+        scale, n_gallery = _inverse(self._norms), self._n - n_query
+        gallery = self._rows.part(n_query, self._n).scaled(scale[n_query:])
+        self._inverted, self._n_gallery = gallery.transposed(self._n), n_gallery
+        self._rows = self._rows.part(0, n_query).scaled(scale[:n_query])
 
     def distances(self, start: int, stop: int, out: FloatArray) -> None:
         """See `propagation.Nodes`."""
         rows = self._rows.part(start, stop)
-        # Products of unnormalised entries are scaled first: the sums are in units of cosines.
-        unit = rows.data.double() * self._query_scale[start:stop, 0][rows.numbers]
-        cosine = compare_rows(
-            rows._replace(data=unit), self._inverted, len(self._gallery_scale), smaller=False
-        )
-        cosine *= self._gallery_scale
+        cosine = compare_rows(rows, self._inverted, self._n_gallery, smaller=False)
         out[:] = (1 - cosine).clamp_(min=0).float().cpu().numpy()
 
 
 class DenseNodes:
-    """Dense node features (n, c) on a device, with scales (n,) still to be applied."""
+    """Dense node features (n, c) on a device, with scales (n,) still to be applied.
+
+    Cosines are products in float64; which float32 one rounds to may follow the block of rows.
+    """
 
     def __init__(self, matrix: Tensor, scale: Tensor | None = None) -> None:
         self._matrix = matrix

@@ -19,7 +19,7 @@ from reid_repro.retrieval.distances import Features, FeatureSpace, as_features, 
 from reid_repro.retrieval.rerank.base import check_at_least, check_block, check_rows, timed
 from reid_repro.retrieval.rerank.means import Weights, weighted_means
 from reid_repro.retrieval.rerank.nodes import joint_nodes
-from reid_repro.retrieval.search import Neighbours, neighbours
+from reid_repro.retrieval.search import Neighbours, Progress, neighbours
 
 Pool = Literal["gallery", "all"]
 Averaged = Literal["normalised", "given"]
@@ -46,6 +46,8 @@ class AverageQueryExpansion:
         averaged: "normalised" features, or the features as "given", longer ones counting more.
         times: passes, each on the result of the one before; 1 as in the original.
         block: rows a block of the neighbour search; None chooses from the size.
+        progress: called with (rows done, rows) during each neighbour search: one a pass, and with
+            `expand_gallery` and pool "gallery" another for the gallery.
 
     Attributes:
         space: expanded queries and gallery under the cosine metric, after `fit`.
@@ -62,13 +64,14 @@ class AverageQueryExpansion:
         averaged: Averaged = "normalised",
         times: int = 1,
         block: int | None = None,
+        progress: Progress | None = None,
     ) -> None:
         check_at_least("k", k, 1)
         check_at_least("times", times, 1)
         check_choice("pool", pool, Pool)
         check_choice("averaged", averaged, Averaged)
         check_block(block)
-        self.k, self.times, self.block = k, times, block
+        self.k, self.times, self.block, self.progress = k, times, block, progress
         self.include_query, self.expand_gallery = include_query, expand_gallery
         self.pool, self.averaged = pool, averaged
         self.timings: dict[str, float] = {}
@@ -131,7 +134,7 @@ class AverageQueryExpansion:
         if k == 0:
             return rows
         with timed(self.timings, "neighbours"):
-            found = _neighbours(space, k, self.block, itself)
+            found = _neighbours(space, k, self.block, self.progress, itself=itself)
         with timed(self.timings, "expansion"):
             if self.averaged == "normalised":
                 rows, pool = space.queries, space.gallery
@@ -156,7 +159,7 @@ class AlphaQueryExpansion(AverageQueryExpansion):
     Args:
         k: neighbours in the mean, the feature itself not counted (clipped to what there is).
         alpha: exponent, at least 0; 3 is the authors' value.
-        include_query, expand_gallery, pool, averaged, times, block: as in
+        include_query, expand_gallery, pool, averaged, times, block, progress: as in
             `AverageQueryExpansion`; the authors expand the query, with itself, once, and leave the
             gallery as it is.
     """
@@ -172,6 +175,7 @@ class AlphaQueryExpansion(AverageQueryExpansion):
         averaged: Averaged = "normalised",
         times: int = 1,
         block: int | None = None,
+        progress: Progress | None = None,
     ) -> None:
         super().__init__(
             k,
@@ -181,6 +185,7 @@ class AlphaQueryExpansion(AverageQueryExpansion):
             averaged=averaged,
             times=times,
             block=block,
+            progress=progress,
         )
         if not 0 <= alpha < float("inf"):
             raise ValueError(f"alpha is {alpha!r}: use a number of at least 0")
@@ -191,13 +196,15 @@ class AlphaQueryExpansion(AverageQueryExpansion):
         return weights
 
 
-def _neighbours(space: FeatureSpace, k: int, block: int | None, itself: bool) -> Neighbours:
+def _neighbours(
+    space: FeatureSpace, k: int, block: int | None, progress: Progress | None, *, itself: bool
+) -> Neighbours:
     """The k nearest entries; where row i is entry i (`itself`), those other than the row itself."""
     if not itself:
-        return neighbours(space, k, block=block)
+        return neighbours(space, k, block=block, progress=progress)
     if space.queries is space.gallery:
-        return neighbours(space, k, block=block, self_match="exclude")
-    found = neighbours(space, k + 1, block=block)
+        return neighbours(space, k, block=block, self_match="exclude", progress=progress)
+    found = neighbours(space, k + 1, block=block, progress=progress)
     drop = found.indices == np.arange(space.n_queries)[:, None]
     drop[:, -1] |= ~drop.any(1)  # behind k exact copies the row itself is not among them
     shape = (space.n_queries, k)

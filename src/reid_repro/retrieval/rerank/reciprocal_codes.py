@@ -75,8 +75,7 @@ class CompiledCodes:
     def index(self, n_query: int) -> None:
         """Keep the queries' codes and the inverted index of the others; drop the rest."""
         n = self._codes.n
-        queries = self._codes.part(0, n_query)
-        self._queries = Rows(queries.indptr, queries.indices.copy(), queries.data.copy())
+        self._queries = self._codes.part(0, n_query).copied()
         self._inverted = transpose(self._codes.part(n_query, n), n)
         del self._codes, self._ranked, self._distances
 

@@ -1,10 +1,10 @@
 """k-reciprocal encoding by torch operations: the steps of `k_reciprocal.py` for any device.
 
 The neighbour lists come from the search through the host; after that nothing leaves the device
-until a block of rows is returned. Sums over sparse entries are made
-repeatable without an order of threads: sets are padded rows with one entry a column, a mean of
-codes sums a padded row of at most k2 addends, and the scattered sums of the Jaccard distance are
-integers (weights are held in units of 2^-40, far below float32's resolution of them).
+until a block of rows is returned. Sums over sparse entries are made repeatable without an order of
+threads: sets are padded rows with one entry a column, a mean of codes sums a padded row of at most
+k2 addends, and the scattered sums of the Jaccard distance are integers (weights are held in units
+of 2^-40, far below float32's resolution of them).
 
 The tests run these steps on the CPU against the compiled ones, and on a GPU where they find one;
 their time on a GPU has not been measured.
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from reid_repro.retrieval.distances import FeatureSpace
+from reid_repro.retrieval.rerank.sparse_torch import pointers, spread
 from reid_repro.retrieval.search import Neighbours
 
 ELEMENTS = 1 << 24  # elements of the largest intermediate array of a step
@@ -91,7 +92,7 @@ class TensorCodes:
     def average(self, near: int) -> None:
         """Replace each node's code by the mean over its first `near` ranks."""
         n = self._n
-        start = _pointers(self._row, n)
+        start = pointers(self._row, n)
         most = max(1, int((start[1:] - start[:-1]).max()))
         step = max(1, ELEMENTS // (near * most))
         rows, columns, values = [], [], []
@@ -99,7 +100,7 @@ class TensorCodes:
             ranked = self._ranked[first : first + step, :near]
             other = ranked.flatten()
             length = start[other + 1] - start[other]
-            piece, entry = _spread(start[other], length)
+            piece, entry = spread(start[other], length)
             key = (first + piece // near) * n + self._column[entry]
             key, order = key.sort(stable=True)  # addends of a sum stay in order of rank
             run, which, count = torch.unique_consecutive(
@@ -118,10 +119,10 @@ class TensorCodes:
         """Keep the queries' codes and the inverted index of the others; drop the rest."""
         value = (self._value.double() / UNIT).round_().long()
         of_query = self._row < n_query
-        self._query_start = _pointers(self._row[of_query], n_query)
+        self._query_start = pointers(self._row[of_query], n_query)
         self._query_column, self._query_value = self._column[of_query], value[of_query]
         column, order = self._column[~of_query].sort(stable=True)
-        self._start = _pointers(column, self._n)
+        self._start = pointers(column, self._n)
         self._entry = (self._row[~of_query] - n_query)[order]
         self._entry_value = value[~of_query][order]
         del self._ranked, self._row, self._column, self._value
@@ -155,16 +156,3 @@ class TensorCodes:
             least = torch.minimum(value[piece], self._entry_value[entry])
             common.index_add_(0, query[piece] * n_gallery + self._entry[entry], least)
         return common.view(stop - start, n_gallery)
-
-
-def _pointers(sorted_keys: Tensor, n: int) -> Tensor:
-    """Where each key 0..n-1 begins in ascending keys, and their number last, (n + 1,)."""
-    count = torch.bincount(sorted_keys, minlength=n)
-    return torch.cat([count.new_zeros(1), count.cumsum(0)])
-
-
-def _spread(first: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """Piece number and position of every element of the pieces first:first + length."""
-    piece = torch.arange(len(first), device=first.device).repeat_interleave(length)
-    place = torch.arange(len(piece), device=first.device)
-    return piece, place - (length.cumsum(0) - length - first)[piece]

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from reid_repro.retrieval.distances import Features, FeatureSpace, Metric, check_choice
+from reid_repro.retrieval.rerank import devices
 from reid_repro.retrieval.rerank.base import check_at_least, check_block, check_rows, timed
 from reid_repro.retrieval.rerank.nodes import joint_nodes
 from reid_repro.retrieval.rerank.sca_codes import Codes, CompiledCodes, TensorCodes
-from reid_repro.retrieval.rerank.sparse_torch import timed_on
 from reid_repro.retrieval.search import Neighbours, Progress, neighbours
 
 WeightScale = Literal["row_maximum", "none"]
@@ -75,7 +75,6 @@ class SparseContextualActivation:
         self.weight_scale, self.membership, self.metric = weight_scale, membership, metric
         self.block, self.progress = block, progress
         self.timings: dict[str, float] = {}
-        self._tensor_steps = False  # torch operations on the CPU as well, for tests
         self._codes: Codes | None = None
 
     def fit(self, query: Features, gallery: Features) -> Self:
@@ -86,7 +85,7 @@ class SparseContextualActivation:
         k1, k2 = min(self.k1, n), min(self.k2, n)
         space, device = FeatureSpace(features, features, self.metric), features.device
         del features  # cosine distances have a normalised copy
-        with timed_on(device, self.timings, "neighbours"):
+        with devices.timed_on(device, self.timings, "neighbours"):
             found = neighbours(
                 space,
                 max(k1, k2),
@@ -95,18 +94,17 @@ class SparseContextualActivation:
                 farthest=self.weight_scale == "row_maximum",
                 progress=self.progress,
             )
-        on_tensors = device.type != "cpu" or self._tensor_steps
-        with timed_on(device, self.timings, "encoding"):
+        with devices.timed_on(device, self.timings, "encoding"):
             ranked, weights = found.indices[:, :k1], self._memberships(found, k1)
             codes: Codes
-            if on_tensors:
+            if devices.takes_tensor_steps(device):
                 codes = TensorCodes(ranked, weights, device)
             else:
                 codes = CompiledCodes(ranked, weights)
         if k2 > 1:
-            with timed_on(device, self.timings, "local consistency"):
+            with devices.timed_on(device, self.timings, "local consistency"):
                 codes.average(found.indices[:, :k2])
-        with timed_on(device, self.timings, "distances"):
+        with devices.timed_on(device, self.timings, "distances"):
             codes.settle(n_query)
         self._codes, self._n_query, self._n_gallery = codes, n_query, n - n_query
         return self

@@ -3,34 +3,22 @@
 Results are repeatable without an order of threads: neighbours' rows are added one neighbour at a
 time into a dense chunk of rows, where no two entries of one neighbour meet in one place, and the
 scattered sums of the final comparisons are integers in units of 2^-48 (codes and cosines are at
-most 1, far above it).
+most 1, far above it, and sums of up to 2^15 fit into an int64).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reid_repro.retrieval.rerank.base import timed
 from reid_repro.retrieval.rerank.sparse import Rows
 
 ELEMENTS = 1 << 26  # of a dense chunk of rows
 PAIRS = 1 << 24  # of sparse entries compared at a time
 UNIT = 2.0**-48  # of the scattered sums
-
-
-@contextmanager
-def timed_on(device: torch.device, timings: dict[str, float], phase: str) -> Iterator[None]:
-    """`timed`, on a GPU until its work is done."""
-    with timed(timings, phase):
-        yield
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
 
 
 class TensorRows(NamedTuple):
@@ -62,7 +50,11 @@ class TensorRows(NamedTuple):
     def transposed(self, n_columns: int) -> TensorRows:
         """The inverted index: entries by column, rows ascending within each."""
         column, order = self.indices.sort(stable=True)
-        return TensorRows(_pointers(column, n_columns), self.numbers[order], self.data[order])
+        return TensorRows(pointers(column, n_columns), self.numbers[order], self.data[order])
+
+    def scaled(self, factor: Tensor) -> TensorRows:
+        """Row i times factor[i], (n,); values stay float32."""
+        return self._replace(data=(self.data * factor[self.numbers]).float())
 
     def on_host(self) -> Rows:
         """The rows of `sparse.py`."""
@@ -139,6 +131,8 @@ def compare_rows(
         inverted: the gallery's rows, transposed.
         n_gallery: g.
         smaller: sum the smaller of both values instead of their product.
+
+    No sum may reach 2^15: compare cosines by rows of norm 1 on both sides.
     """
     query = rows.numbers
     value = rows.data.double()
@@ -161,7 +155,7 @@ def compare_rows(
 def _add(mix: Tensor, rows: TensorRows, nodes: Tensor, factor: Tensor, maximum: bool) -> None:
     """Add factor[i] times the row of nodes[i] to mix[i], or keep the larger, element by element."""
     first = rows.indptr[nodes]
-    row, entry = _spread(first, rows.indptr[nodes + 1] - first)
+    row, entry = spread(first, rows.indptr[nodes + 1] - first)
     place = row * mix.shape[1] + rows.indices[entry]  # no place twice
     value = rows.data[entry] * factor[row]
     flat = mix.view(-1)
@@ -177,7 +171,7 @@ def _compressed(mix: Tensor) -> Combined:
         wide = mix[first : first + 256].double()
         sums[first : first + 256] = wide.sum(1)
         norms[first : first + 256] = wide.square_().sum(1).sqrt_()
-    return Combined(TensorRows(_pointers(row, len(mix)), column, mix[row, column]), norms, sums)
+    return Combined(TensorRows(pointers(row, len(mix)), column, mix[row, column]), norms, sums)
 
 
 def _joined(parts: list[Combined]) -> Combined:
@@ -192,13 +186,13 @@ def _joined(parts: list[Combined]) -> Combined:
     return Combined(rows, norms, torch.cat([part.sums for part in parts]))
 
 
-def _pointers(keys: Tensor, n: int) -> Tensor:
+def pointers(keys: Tensor, n: int) -> Tensor:
     """Where each key 0..n-1 begins in ascending keys, and at last their number, (n + 1,)."""
     ends = torch.bincount(keys, minlength=n).cumsum(0)
     return torch.cat([ends.new_zeros(1), ends])
 
 
-def _spread(first: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+def spread(first: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
     """Of pieces first:first + length, one after another: piece and place of every element."""
     piece = torch.arange(len(first), device=first.device).repeat_interleave(length)
     place = torch.arange(len(piece), device=first.device)
