@@ -18,10 +18,8 @@ from retrieval_tasks import (
     average_expansion,
     average_expansion_of_all,
     dense_gnn,
-    faiss_searched,
     fastreid_aqe,
     fastreid_k_reciprocal_task,
-    gallery_searched,
     gnn,
     gnn_as_released,
     k_reciprocal,
@@ -30,14 +28,18 @@ from retrieval_tasks import (
     rows_only,
     sca,
     scored,
+    torchreid_k_reciprocal,
+    torchreid_scored,
+    with_map,
+)
+from retrieval_tasks_search import (
+    faiss_searched,
+    gallery_searched,
     searched,
     single_faiss,
     single_own,
     single_product,
     topk_searched,
-    torchreid_k_reciprocal,
-    torchreid_scored,
-    with_map,
 )
 
 BOUND: Final = "bound"

@@ -37,6 +37,12 @@ own release lacks the source; the stable argsort evaluator and the dense GNN are
 own plain versions (`benchmarks/retrieval_bounds.py`), as is the clustering by the products of each
 group (`benchmarks/retrieval_groups.py`).
 
+The dense GNN is the algorithm of the authors' released code, which makes the features symmetric
+anew in every layer. "GNN as released, with mAP" is that same algorithm; "GNN with mAP" follows the
+paper's equations, which make them symmetric once (Eq. 9) and so keep sparser rows. Both lines, and
+the propagation of both, are judged by the dense GNN: for the first the algorithm is the same, for
+the second it is not.
+
     python benchmarks/retrieval_peers.py                 # once: the peers, into build/peers
     python benchmarks/retrieval.py --size market
     python benchmarks/retrieval.py --size wild
@@ -45,7 +51,8 @@ group (`benchmarks/retrieval_groups.py`).
 """
 
 TARGET_NOTE = """\
-Targets have two columns: for machines with bfloat16 matrix units (AMX), and for plain float32.
+Targets have two columns: for machines with bfloat16 matrix units (AMX), and for plain float32. Of
+several bounds or peers of the same work the fastest counts.
 """
 
 

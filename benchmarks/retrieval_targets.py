@@ -40,15 +40,18 @@ FAISS = ("faiss IndexFlatIP", "faiss IndexFlatL2")
 CYTHON = ("fast-reid evaluator, Cython",)
 TORCHREID, FASTREID = ("torchreid re_ranking, from distances",), ("fast-reid k-reciprocal, faiss",)
 DENSE, KNN = ("GNN, dense torch",), ("knn, n x n, k = 21",)
-BF16, FP32 = ("product n x n, bf16 torch",), ("product n x n, fp32 torch",)
+BF16 = ("product n x n, bf16 torch",)
+FP32 = ("product n x n, fp32 torch", "product n x n, fp32 numpy")
+FP32_SMALL = ("product q x g, fp32 torch", "product q x g, fp32 numpy")
 TDC = "TDC, 8509 groups"
-K_RECIPROCAL, GNN = "k-reciprocal with mAP", "GNN with mAP"
+K_RECIPROCAL = "k-reciprocal with mAP"
+GNN, RELEASED_GNN = "GNN with mAP", "GNN as released, with mAP"
 
 TARGETS: tuple[Target, ...] = (
     Target("market", "evaluate_distances", "faster", 20, 20, CYTHON),
     Target("wild", "evaluate_distances", "faster", 40, 40, CYTHON),
     Target("wild", "evaluate", "GB", 2.5, 2.5),
-    Target("wild", "evaluate", "times", 1.3, 1.3, ("product q x g, fp32 torch",)),
+    Target("wild", "evaluate", "times", 1.3, 1.3, FP32_SMALL),
     Target("market", K_RECIPROCAL, "faster", 40, 18, TORCHREID),
     Target("market", K_RECIPROCAL, "faster", 14, 7, FASTREID),
     Target("market", K_RECIPROCAL, "GB", 1.5, 1.5),
@@ -61,8 +64,15 @@ TARGETS: tuple[Target, ...] = (
             Target("wild", line, "GB", 2.5, 2.5),
         )
     ),
-    Target("market", GNN, "faster", 20, 10, DENSE),
-    Target("market", GNN, "faster", 100, 100, DENSE, "propagation"),
+    # The dense peer is the algorithm as released; the paper's equations make sparser rows.
+    *(
+        target
+        for line in (RELEASED_GNN, GNN)
+        for target in (
+            Target("market", line, "faster", 20, 10, DENSE),
+            Target("market", line, "faster", 100, 100, DENSE, "propagation"),
+        )
+    ),
     Target("market", "AQE, queries and gallery", "times", 1.5, 1.5, KNN),
     Target("market", "alpha-QE, queries and gallery", "times", 1.5, 1.5, KNN),
     Target("market", "SCA", "times", 1.5, 1.5, KNN),

@@ -3,12 +3,12 @@
 All work on the same simulated set (`reid_repro.retrieval.simulation`). What a line's time holds:
 bounds, the product alone; evaluators, a given distance matrix to mAP and CMC; `evaluate` and the
 re-rankers "with mAP", features to mAP and CMC; peers' re-rankers, whatever their function takes
-(torchreid's takes distances, so its time holds no product) to distances, without scoring.
+(torchreid's takes distances, so its time holds no product) to distances, without scoring. Searches
+are in `retrieval_tasks_search.py`.
 """
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,17 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from retrieval_bounds import (
-    DenseGNN,
-    euclidean_distances,
-    numpy_product,
-    topk_search,
-    torch_product,
-)
+from retrieval_bounds import DenseGNN, euclidean_distances, numpy_product, torch_product
 from retrieval_line import Facts, Prepare, Task
 from retrieval_peers import (
-    faiss_library,
-    faiss_search,
     fastreid_expansion,
     fastreid_jaccard,
     fastreid_k_reciprocal,
@@ -34,17 +26,13 @@ from retrieval_peers import (
     torchreid_reranking,
 )
 
-from reid_repro.retrieval import evaluate, evaluate_distances, knn
-from reid_repro.retrieval.distances import FeatureSpace, default_block
+from reid_repro.retrieval import evaluate, evaluate_distances
+from reid_repro.retrieval.distances import default_block
 from reid_repro.retrieval.rerank import Reranker
-from reid_repro.retrieval.search import neighbours
 from reid_repro.retrieval.simulation import Split
 
-K = 21  # neighbours of the graphs: k1 of k-reciprocal encoding, and the node itself
 GNN_K1, GNN_K2 = 26, 7  # the GNN paper's on Market-1501 (Section 4.2), at every size
 QE_K = 10
-SINGLE = 200  # queries of the one-at-a-time lines
-SINGLE_SPACES = 32  # prepared searches, each of which holds a vector or two over the gallery
 
 FloatArray = npt.NDArray[np.float32]
 Maker = Callable[[], Reranker]
@@ -237,72 +225,3 @@ def dense_gnn(device: str) -> Prepare:
         return task
 
     return prepare
-
-
-def searched(split: Split) -> Task:
-    def task() -> Facts:
-        _, distances = knn(split.nodes, split.nodes, K, self_match="first")
-        return {"mean distance": float(distances.mean())}
-
-    return task
-
-
-def gallery_searched(split: Split) -> Task:
-    return lambda: {
-        "mean distance": float(knn(split.query, split.gallery, QE_K)[1].mean()),
-    }
-
-
-def faiss_searched(*, inner_product: bool) -> Prepare:
-    def prepare(split: Split) -> Task:
-        faiss_library()
-
-        def task() -> Facts:
-            found, _ = faiss_search(split.nodes, K, inner_product=inner_product)
-            squared = 2 - 2 * found if inner_product else found
-            return {"mean distance": float(np.sqrt(squared.clip(0)).mean())}
-
-        return task
-
-    return prepare
-
-
-def topk_searched(split: Split) -> Task:
-    nodes = torch.from_numpy(split.nodes)
-
-    def task() -> Facts:
-        cosine, _ = topk_search(nodes, K)
-        return {"mean distance": float((2 - 2 * cosine).clamp(min=0).sqrt().mean())}
-
-    return task
-
-
-def one_at_a_time(ask: Callable[[int], object], queries: int) -> Facts:
-    """Median seconds of a query."""
-    seconds = []
-    for q in range(min(queries, SINGLE)):
-        begin = time.perf_counter()
-        ask(q)
-        seconds.append(time.perf_counter() - begin)
-    return {"seconds": statistics.median(seconds)}
-
-
-def single_product(split: Split) -> Task:
-    query, gallery = torch.from_numpy(split.query), torch.from_numpy(split.gallery)
-    return lambda: one_at_a_time(lambda q: torch.topk(gallery @ query[q], QE_K), len(query))
-
-
-def single_faiss(split: Split) -> Task:
-    index = faiss_library().IndexFlatIP(split.gallery.shape[1])
-    index.add(split.gallery)
-    query = split.query
-    return lambda: one_at_a_time(lambda q: index.search(query[q : q + 1], QE_K), len(query))
-
-
-def single_own(split: Split) -> Task:
-    gallery = torch.from_numpy(split.gallery)
-    spaces = [
-        FeatureSpace(torch.from_numpy(split.query[q : q + 1]), gallery, "euclidean")
-        for q in range(min(SINGLE_SPACES, len(split.query)))
-    ]
-    return lambda: one_at_a_time(lambda q: neighbours(spaces[q], QE_K), len(spaces))

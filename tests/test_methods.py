@@ -6,14 +6,14 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
 from reid_repro import plan
 from reid_repro.errors import UserError
-from reid_repro.methods import ReRankerConfig, written
+from reid_repro.methods import KReciprocalOptions, ReRankerConfig, written
 from reid_repro.phases.metrics import reranker_of
 from reid_repro.retrieval import groups, rerank
 
@@ -23,16 +23,58 @@ OF_THE_PIPELINE = {"share"}
 KINDS = [kind for kind in get_args(get_args(ReRankerConfig)[0]) if kind.__name__ != "BareDistance"]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_options_are_the_keyword_arguments_of_the_class(kind: type[BaseModel]) -> None:
+def class_of(kind: type[BaseModel]) -> type:
+    """The class that a method's name stands for."""
     method = get_args(kind.model_fields["method"].annotation)[0]
-    room = groups if method == "CoarseToFine" else rerank
-    parameters = inspect.signature(getattr(room, method)).parameters
-    defaults = {name: p.default for name, p in parameters.items() if name not in NO_OPTIONS}
+    named: type = getattr(groups if method == "CoarseToFine" else rerank, method)
+    return named
+
+
+def options_of(kind: type[BaseModel]) -> type[BaseModel]:
     options = kind.model_fields["options"].annotation
     assert options is not None
-    mirrored = {name: field.default for name, field in options.model_fields.items()}
+    return options
+
+
+def differing_types(options: type[BaseModel], method: type) -> dict[str, tuple[Any, Any]]:
+    """Options whose type, for words the allowed ones, is not that of the constructor's argument."""
+    mirrored, own = get_type_hints(options), get_type_hints(method.__init__)
+    names = options.model_fields.keys() - OF_THE_PIPELINE
+    return {
+        name: (mirrored[name], own.get(name)) for name in names if mirrored[name] != own.get(name)
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_options_are_the_keyword_arguments_of_the_class(kind: type[BaseModel]) -> None:
+    parameters = inspect.signature(class_of(kind)).parameters
+    defaults = {name: p.default for name, p in parameters.items() if name not in NO_OPTIONS}
+    fields = options_of(kind).model_fields
+    mirrored = {name: field.default for name, field in fields.items()}
     assert {name: mirrored[name] for name in mirrored if name not in OF_THE_PIPELINE} == defaults
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_options_allow_what_the_class_allows(kind: type[BaseModel]) -> None:
+    assert not differing_types(options_of(kind), class_of(kind))
+
+
+def test_another_word_or_type_differs() -> None:
+    wrong: dict[str, Any] = {
+        "neighbourhood": (Literal["code", "paper"], "code"),
+        "k1": (float, 20),
+    }
+    misspelt = create_model("Misspelt", __base__=KReciprocalOptions, **wrong)
+    assert differing_types(misspelt, rerank.KReciprocal).keys() == {"neighbourhood", "k1"}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_allowed_word_makes_the_class(kind: type[BaseModel]) -> None:
+    needed = {"labels": [0]} if class_of(kind) is groups.CoarseToFine else {}
+    for name, values in get_type_hints(options_of(kind)).items():
+        if get_origin(values) is Literal:
+            for value in get_args(values):
+                assert getattr(class_of(kind)(**needed, **{name: value}), name) == value
 
 
 def test_a_share_of_groups_becomes_their_number() -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-import yaml
 
 from workspace import Workspace
 
@@ -42,20 +40,6 @@ def test_a_table_needs_its_own_rankings_alone(space: Workspace) -> None:
     assert times == {"timing": 1, "table": 1}
     pointed = planned(space.snakemake("-n", "--config", "papers=[glad]"))
     assert pointed.items() >= {"train": 1, "sweep": 1, "timing": 1}.items()
-
-
-def test_new_outputs_lie_under_one_dvc_out(space: Workspace) -> None:
-    stages = yaml.safe_load((space.folder / "dvc.yaml").read_text())["stages"]
-    outs = [next(iter(out)) if isinstance(out, dict) else out
-            for stage in stages.values() for out in stage["outs"]]  # fmt: skip
-    listed = space.snakemake("--summary").splitlines()
-    outputs = {line.split("\t")[0] for line in listed if line.startswith("results/")}
-    assert any(output.startswith("results/sweeps/gnn/layers/baseline/") for output in outputs)
-    assert "results/timings/glad/groups.json" in outputs
-    assert "results/figures/gnn/figure2.svg" in outputs
-    for output in outputs:
-        owners = [out for out in outs if Path(output).is_relative_to(out)]
-        assert len(owners) == 1, f"{output} lies under {owners}"
 
 
 def test_a_wrong_row_stops_snakemake_with_one_line(space: Workspace) -> None:

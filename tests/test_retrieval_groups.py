@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import reid_repro.retrieval.groups as groups_module
 from reid_repro.retrieval import evaluate, knn
 from reid_repro.retrieval.groups import (
     PCA,
@@ -425,6 +426,15 @@ def test_appended_images_rank_behind_copies_of_the_query() -> None:
     distances = row.fit(features[:1], features).distances(0, 1)[0]
     assert (distances[:3] == 0).all()
     assert 0 < distances[3] < distances[4]
+
+
+@pytest.mark.parametrize("furthest", [0.0, 1.0, 1.75, 1e18])
+def test_appended_images_are_distinct_in_large_galleries(furthest: float) -> None:
+    values = groups_module._beyond(furthest, 2**23 + 1)
+    assert values.dtype == np.float32
+    assert furthest < values[0]
+    assert (values[:-1] < values[1:]).all()
+    assert np.isfinite(values[-1])
 
 
 def test_lost_matches_cost_accuracy_and_evaluation_streams() -> None:

@@ -14,6 +14,7 @@ import typer
 import yaml
 
 from reid_repro import plan as planning
+from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads
 from reid_repro.console import job, logged
 from reid_repro.errors import UserError
 from reid_repro.plan import Plan
@@ -24,21 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Reproduce re-identification papers, phase by phase. Run it at the repository's root.",
 )
-
-Overrides = Annotated[
-    str,
-    typer.Option(
-        "--config",
-        metavar="YAML",
-        envvar="REID_REPRO_CONFIG",
-        help="Overrides of workflow/config, as YAML.",
-    ),
-]
-Log = Annotated[Path | None, typer.Option("--log", help="Write what is said here as well.")]
-Results = Annotated[Path, typer.Option("--results", help="The folder of results.")]
-Threads = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0: all.")]
-
-DEFAULT_RESULTS = Path("results")
 
 
 @app.command()

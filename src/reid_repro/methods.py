@@ -1,8 +1,8 @@
 """The re-ranking methods that a configuration can name, with the options of each.
 
 The options mirror the keyword arguments of the classes in `reid_repro.retrieval` (a test compares
-names and defaults), so that a mistake is named when the configuration is read, without torch. What
-sets no result (block sizes, progress) is no option here.
+names, types and defaults), so that a mistake is named when the configuration is read, without
+torch. What sets no result (block sizes, progress) is no option here.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class KReciprocalOptions(Strict):
     k1: Positive = 20
     k2: Positive = 6
     lambda_: Share = 0.3
-    neighbourhood: Literal["code", "paper"] = "code"
+    neighbourhood: Literal["code", "text"] = "code"
     overlap: Literal["more", "at_least"] = "more"
     expand: bool = True
     weight_scale: Literal["row_maximum", "none"] = "row_maximum"

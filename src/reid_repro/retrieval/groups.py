@@ -167,15 +167,16 @@ class CoarseToFine:
                 ):
                     row[indices[:reached]] = values[:reached]
                     if self.append_rest:
-                        row[indices[reached:]] = _beyond(values[reached - 1], len(row), reached)
+                        row[indices[reached:]] = _beyond(values[reached - 1], len(row) - reached)
             return rows
 
 
-def _beyond(furthest: float, n: int, reached: int) -> npt.NDArray[np.float32]:
-    """Increasing values above the furthest distance, one for each image that was not reached."""
-    rank = np.arange(1, n - reached + 1)
-    scale = float(furthest) or 1.0
-    values: npt.NDArray[np.float32] = (scale * (1 + rank / n)).astype(np.float32)
+def _beyond(furthest: float, count: int) -> npt.NDArray[np.float32]:
+    """The next `count` float32 numbers above the furthest distance: all distinct, up to 5e8."""
+    # Positive floats are ordered like their bits; above zero the smallest normal one is the first.
+    first = np.float32(max(furthest, float(np.finfo(np.float32).tiny))).view(np.int32)
+    bits = first + np.arange(1, count + 1, dtype=np.int32)
+    values: npt.NDArray[np.float32] = bits.view(np.float32)
     return values
 
 

@@ -18,7 +18,9 @@ from reid_repro.retrieval.compiled import inner, kernel
 from reid_repro.retrieval.exact import squared_gap
 from reid_repro.retrieval.groups_rows import Bits, Integers, Reals, Singles, widened
 
-OUTPUT = np.float32(2.0**-7)  # twice the relative rounding (2^-8, also by truncation) of an output
+# Products are doubled in a squared distance, and each is rounded to nearest: with the 8 significant
+# bits of bfloat16 by at most 2^-8 of itself, which leaves nothing to spare here.
+OUTPUT = np.float32(2.0**-7)
 
 
 @inner
