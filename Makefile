@@ -23,7 +23,7 @@ report: $(STAMP) ## Set up, run the pipeline on the rendered default data, say w
 
 test: $(STAMP) ## Set up, then lint, types and tests
 	@$(MAKE) --no-print-directory lint
-	pytest
+	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## Check format, lint and types
 	ruff format --check .
