@@ -25,7 +25,10 @@ from reid_repro.paths import timing_file
 from reid_repro.phases import timings_of_groups
 from reid_repro.phases.metrics import reranker_of, rounded
 from reid_repro.plan import Plan
-from reid_repro.retrieval.distances import default_block
+from reid_repro.retrieval import knn
+from reid_repro.retrieval.distances import FeatureSpace, default_block
+from reid_repro.retrieval.products import WORTH_PROBING, Precision, product_for
+from reid_repro.retrieval.search import neighbours
 from reid_repro.retrieval.simulation import SIZES, Size, Split, simulate
 from reid_repro.rows import methods_of
 
@@ -95,6 +98,7 @@ def _reranking(
     """One entry a size, platform and method."""
     platforms = {"CPU": "cpu"} | ({"GPU": "cuda"} if torch.cuda.is_available() else {})
     warm = simulate(SIZES[WARM])
+    _warm_searches(warm)
     for device in platforms.values():
         for ranking in {name: r for of in methods.values() for name, r in of.items()}.values():
             _timed(ranking, *_resident(warm, device))
@@ -112,6 +116,16 @@ def _reranking(
                     "options": written(ranking),
                     "seconds": seconds,
                 }
+
+
+def _warm_searches(split: Split) -> None:
+    """Compile what only large searches use, and let them choose their product."""
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    for precision in precisions:
+        knn(split.query, split.gallery, 10, precision=precision)
+        space = FeatureSpace(split.nodes, split.nodes, "euclidean")
+        neighbours(space, 10, farthest=True, precision=precision)
+    product_for("auto", torch.device("cpu"), WORTH_PROBING)
 
 
 def _resident(split: Split, device: str) -> tuple[Tensor, Tensor]:
