@@ -30,7 +30,7 @@ from reid_repro.retrieval.scoring import Ranks, Rules
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
-QUERIES, ENTRIES = 1024, 4096  # a tile: its 16 MiB stay in a shared cache
+QUERIES, ENTRIES = 2048, 4096  # a tile: most of its 32 MiB stay in a shared cache
 COUNTED_MATCHES = 64  # with more matches than this, one sort of the row costs less
 
 
