@@ -233,7 +233,7 @@ def test_nothing_to_tell_apart() -> None:
 def test_a_wrong_precision_is_named() -> None:
     rows = features(0, 5, 3, "plain")
     with pytest.raises(ValueError, match="precision is 'half'"):
-        knn(rows, rows, 1, precision="half")  # type: ignore[arg-type]
+        knn(rows, rows, 1, precision="half")
 
 
 @settings(max_examples=60, deadline=None)
