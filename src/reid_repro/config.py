@@ -9,12 +9,13 @@ Snakefile reads it on every start.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from reid_repro.checking import NAME, PLAIN_NAME, Scale, Strict, checked, merge, read_yaml
 from reid_repro.methods import ReRankerConfig
+from reid_repro.networks import ResidualNetwork
 from reid_repro.paper import PaperConfig, TableConfig
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "DatasetConfig",
     "DatasetFile",
     "FeatureConfig",
-    "ModelConfig",
     "PaperConfig",
     "Protocol",
     "ReRankerConfig",
@@ -105,41 +105,60 @@ class DatasetFile(Strict):
     dataset: DatasetConfig
 
 
-class ModelConfig(Strict):
-    """The network. `weights` is `none`, `imagenet`, or the path of a torchvision state dict."""
-
-    name: Literal["baseline"] = "baseline"
-    backbone: Literal["resnet10", "resnet18", "resnet50"] = "resnet50"
-    width: int = Field(64, ge=8)
-    last_stride: Literal[1, 2] = 1
-    weights: str = "none"
-
-
 class TrainingConfig(Strict):
-    """The training recipe (defaults: Luo et al., Bag of Tricks, 2019)."""
+    """The training recipe (defaults: Luo et al., Bag of Tricks, 2019).
+
+    Its length is `epochs`, or `iterations` where a paper counts these; `warmup`, `milestones` and
+    `cosine_start` are counted in the same unit. `identity_loss` reads the logits (circle: the
+    features before the neck), `metric_loss` the features before the neck; each is summed over the
+    network's branches. A batch is `identities_per_batch` x `images_per_identity` images whatever
+    the number of `devices`.
+    """
 
     height: int = Field(ge=32)
     width: int = Field(ge=16)
-    epochs: int = Field(ge=1)
+    epochs: int | None = Field(None, ge=1)
+    iterations: int | None = Field(None, ge=1)
+    sampler: Literal["identity", "uniform"] = "identity"
     identities_per_batch: int = Field(16, ge=2)
     images_per_identity: int = Field(4, ge=2)
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = Field(3.5e-4, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
-    warmup_epochs: int = Field(10, ge=0)
+    warmup: int = Field(10, ge=0)
     warmup_factor: float = Field(0.01, gt=0, le=1)
     schedule: Literal["step", "cosine"] = "step"
     milestones: tuple[int, ...] = (40, 70)
     gamma: float = Field(0.1, gt=0, le=1)
-    margin: float = Field(0.3, ge=0)
-    triplet_weight: float = Field(1.0, ge=0)
+    cosine_start: int = Field(0, ge=0)
+    identity_loss: Literal["cross_entropy", "circle", "none"] = "cross_entropy"
+    identity_weight: float = Field(1.0, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
+    metric_loss: Literal["triplet", "contrastive", "lifted", "instance", "none"] = "triplet"
+    metric_weight: float = Field(1.0, ge=0)
+    margin: float = Field(0.3, ge=0)
     flip: float = Field(0.5, ge=0, le=1)
     crop_padding: int = Field(10, ge=0)
     erasing: float = Field(0.5, ge=0, le=1)
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    compile: bool = False
+    devices: int = Field(1, ge=1)
     workers: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_length_and_a_loss(self) -> TrainingConfig:
+        if (self.epochs is None) == (self.iterations is None):
+            raise ValueError("the length is either 'epochs' or 'iterations'; set the other to null")
+        if self.identity_loss == "none" and self.metric_loss == "none":
+            raise ValueError(
+                "identity_loss and metric_loss are both 'none': nothing would be learnt"
+            )
+        if self.sampler == "uniform" and self.metric_loss == "triplet":
+            raise ValueError(
+                "metric_loss 'triplet' needs sampler 'identity': every anchor a positive"
+            )
+        return self
 
 
 class FeatureConfig(Strict):
@@ -165,19 +184,30 @@ class TimingScale(Strict):
 
 
 class Config(Strict):
-    """The whole configuration of one invocation."""
+    """The whole configuration of one invocation.
+
+    `model` and `training` are what papers and variants change. `seeds` lists them, or says how many
+    there are. `ablations: all` plans every variant of every paper.
+    """
 
     scale: Scale
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+    ablations: Literal["default", "all"] = "default"
     papers: tuple[str, ...] = Field(min_length=1)
     evaluate_on: tuple[str, ...] = ()
     datasets: dict[Annotated[str, Field(pattern=NAME)], DatasetConfig]
-    model: ModelConfig = ModelConfig()
+    model: ResidualNetwork = ResidualNetwork()
     training: TrainingConfig
     features: FeatureConfig = FeatureConfig()
     statistics: StatisticsConfig = StatisticsConfig()
     timings: TimingScale = TimingScale()
     rerankers: dict[Annotated[str, Field(pattern=PLAIN_NAME)], ReRankerConfig]
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _number_of_seeds(cls, value: Any) -> Any:
+        """A single number n stands for the seeds 0 to n - 1."""
+        return tuple(range(value)) if isinstance(value, int) and value > 0 else value
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Config:

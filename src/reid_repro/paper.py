@@ -27,12 +27,24 @@ SimulatedSize = Literal[
 ]  # of reid_repro.retrieval.simulation
 
 
-class VariantConfig(Strict):
-    """One variant of a paper's network: what differs from the scale's model and training."""
+class Overlay(Strict):
+    """What is laid over the options of a network and its training."""
 
-    title: str
     model: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
+
+
+class VariantConfig(Overlay):
+    """One variant of a paper's network: what differs from the paper's own options.
+
+    `scales` lays a scale's over these. `source` says where the paper describes it. An `ablation` is
+    planned under `ablations: all` only.
+    """
+
+    title: str
+    source: str = ""
+    ablation: bool = False
+    scales: dict[Scale, Overlay] = Field(default_factory=dict)
 
 
 class PointConfig(Strict):
@@ -65,7 +77,7 @@ class SweepConfig(Strict):
 class RowConfig(Strict):
     """A row of a table: a ranking (RERANKER, SWEEP.POINT, or SWEEP for all its points)."""
 
-    ranking: str
+    ranking: str = "none"
     title: str = ""
     run: VariantName | None = None
 
@@ -164,12 +176,16 @@ class TimeTableConfig(Strict):
     rows: tuple[TimeRowConfig, ...] = Field(min_length=1)
 
 
-class PaperConfig(Strict):
-    """What is run and shown for one paper."""
+class PaperConfig(Overlay):
+    """What is run and shown for one paper.
+
+    `model` and `training` hold for all its variants at every scale, `scales` at one.
+    """
 
     title: str
     summary: str
     datasets: dict[Scale, tuple[str, ...]]
+    scales: dict[Scale, Overlay] = Field(default_factory=dict)
     variants: dict[Name, VariantConfig] = Field(default_factory=dict)
     rerankers: tuple[str, ...] = ("none",)
     sweeps: dict[PlainName, SweepConfig] = Field(default_factory=dict)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,52 +22,19 @@ from reid_repro.config import (
     Config,
     DatasetConfig,
     DatasetFile,
-    ModelConfig,
     PaperConfig,
     RenderedDataset,
-    Strict,
-    TrainingConfig,
     checked,
     merge,
     read_yaml,
 )
 from reid_repro.errors import UserError
+from reid_repro.networks import needs
+from reid_repro.runs import ResolvedRun, Run, resolve
 
 __all__ = ["NAME", "Plan", "ResolvedRun", "Run", "load"]
 
 WORKFLOW = Path("workflow")
-
-
-@dataclass(frozen=True, order=True)
-class Run:
-    """The name of one training: which paper, variant, dataset and seed."""
-
-    paper: str
-    variant: str
-    dataset: str
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.paper}/{self.variant}/{self.dataset}/seed{self.seed}"
-
-    @classmethod
-    def parse(cls, name: str) -> Run:
-        """The inverse of `str(run)`; UserError where `name` has another form."""
-        match = re.fullmatch(r"([^/]+)/([^/]+)/([^/]+)/seed(\d+)", name)
-        if match is None:
-            raise UserError(f"run '{name}': expected PAPER/VARIANT/DATASET/seedN")
-        return cls(match[1], match[2], match[3], int(match[4]))
-
-
-class ResolvedRun(Strict):
-    """Everything that decides what a run's training does; written whole into run.json."""
-
-    run: str
-    scale: str
-    seed: int
-    dataset: str
-    model: ModelConfig
-    training: TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -96,10 +62,38 @@ class Plan:
         return tuple(dict.fromkeys(found))
 
     def runs_of_variant(self, paper: str, variant: str, datasets: Iterable[str]) -> list[Run]:
-        """The runs of one variant: one a dataset and seed."""
+        """The planned runs of one variant: one a dataset and seed."""
         return [
-            Run(paper, variant, dataset, seed) for dataset in datasets for seed in self.config.seeds
+            Run(paper, variant, dataset, seed)
+            for dataset in datasets
+            if not self.left_out(paper, variant, dataset)
+            for seed in self.config.seeds
         ]
+
+    def variants_on(self, paper: str, dataset: str) -> list[str]:
+        """The variants of a paper that are planned on a dataset."""
+        variants = self.papers[paper].variants
+        return [name for name in variants if not self.left_out(paper, name, dataset)]
+
+    def left_out(self, paper: str, variant: str, dataset: str) -> str:
+        """Why a variant is not planned on a dataset; empty where it is."""
+        key = (paper, variant, dataset)
+        if key not in self._reasons:
+            self._reasons[key] = self._reason(paper, variant, dataset)
+        return self._reasons[key]
+
+    @cached_property
+    def _reasons(self) -> dict[tuple[str, str, str], str]:
+        """What `left_out` has found: the workflow asks of every variant again and again."""
+        return {}
+
+    def _reason(self, paper: str, variant: str, dataset: str) -> str:
+        if self.papers[paper].variants[variant].ablation and self.config.ablations != "all":
+            return "an ablation, run with --config ablations=all"
+        needed = needs(self.resolve(Run(paper, variant, dataset, 0)).model)
+        if needed != "none" and not self.is_rendered(dataset):
+            return f"it needs {needed}, and '{dataset}' has none"
+        return ""
 
     @cached_property
     def datasets(self) -> tuple[str, ...]:
@@ -140,28 +134,7 @@ class Plan:
                 f"run '{run}': no variant '{run.variant}' of paper '{run.paper}' in workflow/papers"
             )
         self.dataset(run.dataset)
-        variant = paper.variants[run.variant]
-        where = f"workflow/papers/{run.paper}.yaml: variants.{run.variant}"
-        model = merge(self.config.model.model_dump(), dict(variant.model))
-        training = merge(self._training_defaults(run.dataset), dict(variant.training))
-        return ResolvedRun(
-            run=str(run),
-            scale=self.config.scale,
-            seed=run.seed,
-            dataset=run.dataset,
-            model=checked(ModelConfig, model, f"{where}.model"),
-            training=checked(TrainingConfig, training, f"{where}.training"),
-        )
-
-    def _training_defaults(self, dataset: str) -> dict[str, Any]:
-        """The scale's recipe; rendered images keep their own size unless another is asked for."""
-        training = self.config.training.model_dump()
-        settings = self.dataset(dataset)
-        if isinstance(settings, RenderedDataset):
-            asked = self.overrides.get("training") or {}
-            size = {"height": settings.height, "width": settings.width}
-            training |= {key: value for key, value in size.items() if key not in asked}
-        return training
+        return resolve(run, self.config, paper, self.overrides)
 
     def rerankers_of(self, paper: str) -> tuple[str, ...]:
         """The names of the re-rankers that a paper's tables show."""
@@ -268,5 +241,7 @@ def _check_references(plan: Plan, workflow: Path) -> None:
             f"config: no paper names a dataset at scale '{plan.config.scale}'; "
             "set 'evaluate_on' to the datasets to run on"
         )
-    for run in plan.runs:
-        plan.resolve(run)
+    for name, paper in plan.papers.items():  # of variants that are not planned, too
+        for variant in paper.variants:
+            for dataset in plan.datasets_of(name) or tuple(plan.config.datasets)[:1]:
+                plan.resolve(Run(name, variant, dataset, 0))

@@ -7,18 +7,10 @@ one after it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor, nn
 
 from reid_repro.models.layers.resnet import ResNet, load_weights
-
-
-class Outputs(NamedTuple):
-    """What the losses take: `feature` (n, d) before the neck, `logits` (n, classes) after it."""
-
-    feature: Tensor
-    logits: Tensor
+from reid_repro.models.outputs import Neck, Outputs
 
 
 class Baseline(nn.Module):
@@ -36,11 +28,8 @@ class Baseline(nn.Module):
         super().__init__()
         self.backbone = ResNet(layout=backbone, width=width, last_stride=last_stride)
         load_weights(self.backbone, backbone, weights)
-        dimension = self.backbone.out_channels
-        self.neck = nn.BatchNorm1d(dimension)
-        self.neck.bias.requires_grad_(False)
-        self.classifier = nn.Linear(dimension, num_classes, bias=False)
-        nn.init.normal_(self.classifier.weight, std=0.001)
+        self.dimension = self.backbone.out_channels
+        self.neck = Neck(self.dimension, num_classes)
 
     def forward(self, images: Tensor) -> Outputs | Tensor:
         """`images` (n, 3, h, w), normalised."""
@@ -49,4 +38,4 @@ class Baseline(nn.Module):
         descriptor: Tensor = self.neck(feature)
         if not self.training:
             return descriptor
-        return Outputs(feature, self.classifier(descriptor))
+        return Outputs({"global": feature}, {"global": self.neck.classifier(descriptor)})

@@ -1,0 +1,102 @@
+"""A run: its name, and its settings, resolved from scale, paper and variant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from reid_repro.checking import Strict, checked, merge
+from reid_repro.config import Config, RenderedDataset, TrainingConfig
+from reid_repro.errors import UserError
+from reid_repro.networks import ModelConfig, ModelFile
+from reid_repro.paper import PaperConfig
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """The name of one training: which paper, variant, dataset and seed."""
+
+    paper: str
+    variant: str
+    dataset: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.paper}/{self.variant}/{self.dataset}/seed{self.seed}"
+
+    @classmethod
+    def parse(cls, name: str) -> Run:
+        """The inverse of `str(run)`; UserError where `name` has another form."""
+        match = re.fullmatch(r"([^/]+)/([^/]+)/([^/]+)/seed(\d+)", name)
+        if match is None:
+            raise UserError(f"run '{name}': expected PAPER/VARIANT/DATASET/seedN")
+        return cls(match[1], match[2], match[3], int(match[4]))
+
+
+class ResolvedRun(Strict):
+    """Everything that decides what a run's training does; written whole into run.json."""
+
+    run: str
+    scale: str
+    seed: int
+    dataset: str
+    model: ModelConfig
+    training: TrainingConfig
+
+
+# The options that each network has, by its name.
+OPTIONS = {
+    kind.model_fields["name"].annotation.__args__[0]: set(kind.model_fields)
+    for kind in get_args(get_args(ModelConfig)[0])
+}
+
+
+def resolve(
+    run: Run, config: Config, paper: PaperConfig, overrides: Mapping[str, Any]
+) -> ResolvedRun:
+    """A run's settings: the scale's, under the paper's, the variant's, and the user's own.
+
+    Of the scale's and the user's `model`, a network takes the options that it has; an unknown
+    option of a paper or variant is a UserError that names it.
+    """
+    variant = paper.variants[run.variant]
+    where = f"workflow/papers/{run.paper}.yaml: variants.{run.variant}"
+    layers = [paper, paper.scales.get(config.scale), variant, variant.scales.get(config.scale)]
+    model: dict[str, Any] = {}
+    training = _training_defaults(config, run.dataset)
+    for layer in filter(None, layers):
+        model = merge(model, dict(layer.model))
+        training = merge(training, dict(layer.training))
+    known = OPTIONS.get(model.setdefault("name", "baseline"), set())
+    base = {key: value for key, value in config.model.model_dump().items() if key in known}
+    asked = {key: v for key, v in (overrides.get("model") or {}).items() if key in known}
+    training = merge(training, _asked_training(overrides, training))
+    model = merge(base, merge(model, asked))
+    return ResolvedRun(
+        run=str(run),
+        scale=config.scale,
+        seed=run.seed,
+        dataset=run.dataset,
+        model=checked(ModelFile, {"model": model}, where).model,
+        training=checked(TrainingConfig, training, f"{where}.training"),
+    )
+
+
+def _training_defaults(config: Config, dataset: str) -> dict[str, Any]:
+    """The scale's recipe; rendered images keep their own size."""
+    training = config.training.model_dump()
+    settings = config.datasets[dataset]
+    if isinstance(settings, RenderedDataset):
+        training |= {"height": settings.height, "width": settings.width}
+    return training
+
+
+def _asked_training(overrides: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's own settings win; a length in epochs replaces one in iterations."""
+    asked = dict(overrides.get("training") or {})
+    for length, other in (("epochs", "iterations"), ("iterations", "epochs")):
+        if asked.get(length) is not None and training.get(other) is not None:
+            asked.setdefault(other, None)
+    return asked
