@@ -224,7 +224,7 @@ def _run(results: Path, run: Run) -> None:
             "learning_rate": 1e-3 / epochs,
             "loss": 3 / epochs + 0.1 * run.seed,
             "loss_identity": 2 / epochs,
-            "loss_triplet": 1 / epochs + 0.1 * run.seed,
+            "loss_metric": 1 / epochs + 0.1 * run.seed,
             "accuracy": 1 - 0.9 / epochs,
             "images_per_second": 100.0,
             "seconds": 1.5,

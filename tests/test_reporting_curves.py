@@ -221,7 +221,7 @@ def test_training_figure_draws_every_seed(world: World, tmp_path: Path) -> None:
     loss, accuracy, rate = panels(out)
     scale = to_percent(loss)
     frames = [pd.read_csv(file) for file in histories]
-    for number, column in enumerate(("loss", "loss_identity", "loss_triplet")):
+    for number, column in enumerate(("loss", "loss_identity", "loss_metric")):
         drawn = [line for line in shapes(loss, number) if len(line) == 5]
         for line, frame in zip(drawn, frames, strict=True):
             np.testing.assert_allclose(percent(line[:, 1], scale), frame[column], atol=0.02)

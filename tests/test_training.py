@@ -17,10 +17,11 @@ import pytest
 import torch
 
 from reid_repro import datasets
-from reid_repro.config import ModelConfig, RenderedDataset, TrainingConfig
+from reid_repro.config import RenderedDataset, TrainingConfig
 from reid_repro.datasets.images import ImageStore
 from reid_repro.errors import UserError
 from reid_repro.files import read_parquet
+from reid_repro.networks import BaselineNetwork
 from reid_repro.plan import ResolvedRun
 from reid_repro.training import loop
 from reid_repro.training.features import extract, rows_of
@@ -54,7 +55,7 @@ def settings(seed: int = 0, **training: object) -> ResolvedRun:
         "epochs": 4,
         "identities_per_batch": 4,
         "images_per_identity": 2,
-        "warmup_epochs": 1,
+        "warmup": 1,
         "schedule": "cosine",
         "crop_padding": 2,
         "precision": "32-true",
@@ -64,7 +65,7 @@ def settings(seed: int = 0, **training: object) -> ResolvedRun:
         scale="demo",
         seed=seed,
         dataset="tiny",
-        model=ModelConfig(backbone="resnet10", width=8),
+        model=BaselineNetwork(backbone="resnet10", width=8),
         training=TrainingConfig.model_validate(recipe | training),
     )
 
@@ -191,7 +192,7 @@ def test_a_damaged_checkpoint_is_named_and_set_aside(
 
 
 def test_a_loss_that_is_no_number_names_the_batch(data: Path, tmp_path: Path) -> None:
-    run = settings(learning_rate=1e30, warmup_epochs=0, optimizer="sgd", epochs=3)
+    run = settings(learning_rate=1e30, warmup=0, optimizer="sgd", epochs=3)
     with pytest.raises(UserError, match=r"the loss is (nan|inf) in epoch \d+, batch \d+"):
         trained(data, run, tmp_path)
 
@@ -218,7 +219,7 @@ def test_training_learns(data: Path, tmp_path: Path, precision: str) -> None:
 
 def test_the_learning_rate_warms_up_and_then_falls(data: Path, tmp_path: Path) -> None:
     run = settings(
-        epochs=7, warmup_epochs=2, warmup_factor=0.1, schedule="step", milestones=[4, 6],
+        epochs=7, warmup=2, warmup_factor=0.1, schedule="step", milestones=[4, 6],
         learning_rate=1e-3,
     )  # fmt: skip
     rates = trained(data, run, tmp_path).history["learning_rate"]

@@ -30,7 +30,7 @@ from reid_repro.reporting.svg import Panel, panel_figure, save, style
 FloatArray = npt.NDArray[np.float64]
 ZOOM = 10
 # History columns that are losses, in the order of the legend; others are appended by name.
-LOSS_TITLES = {"loss": "total", "loss_identity": "identity", "loss_triplet": "triplet"}
+LOSS_TITLES = {"loss": "total", "loss_identity": "identity", "loss_metric": "metric"}
 
 
 @dataclass

@@ -30,10 +30,10 @@ from reid_repro.plan import ResolvedRun
 from reid_repro.progress import add_task, progress
 from reid_repro.training.checkpoint import Checkpoints
 from reid_repro.training.data import ImageTensors, training_transform
-from reid_repro.training.losses import BaselineLoss
+from reid_repro.training.losses import ReIDLoss
 from reid_repro.training.sampler import IdentitySampler
 
-PARTS = ["loss", "loss_identity", "loss_triplet", "accuracy"]
+PARTS = ["loss", "loss_identity", "loss_metric", "accuracy"]
 HISTORY = ["epoch", "learning_rate", *PARTS, "images_per_second", "seconds"]
 
 
@@ -68,6 +68,7 @@ def train(
     """
     began = time.perf_counter()
     config = run.training
+    assert config.epochs is not None
     precision = best_precision() if config.precision == "auto" else config.precision
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
@@ -104,7 +105,7 @@ def train(
         state["resumed"] += 1
         fabric.print(f"{run.run}: going on after epoch {len(state['history'])}")
     before = state["wall_seconds"]
-    criterion = BaselineLoss(config)
+    criterion = ReIDLoss(config)
     for epoch in range(len(state["history"]), config.epochs):
         _seed(run.seed, epoch)
         sampler.epoch = epoch
@@ -191,24 +192,25 @@ def _scheduler(
     optimizer: torch.optim.Optimizer, config: TrainingConfig
 ) -> lr_scheduler.LRScheduler:
     """Linear warm-up, then steps at `milestones` (counted from the first epoch) or a cosine."""
-    after = config.epochs - config.warmup_epochs
+    assert config.epochs is not None
+    after = config.epochs - config.warmup
     main: lr_scheduler.LRScheduler
     if config.schedule == "cosine":
         main = lr_scheduler.CosineAnnealingLR(optimizer, max(1, after))
     else:
-        milestones = [m - config.warmup_epochs for m in config.milestones]
+        milestones = [m - config.warmup for m in config.milestones]
         main = lr_scheduler.MultiStepLR(optimizer, milestones, gamma=config.gamma)
-    if config.warmup_epochs == 0:
+    if config.warmup == 0:
         return main
-    warmup = lr_scheduler.LinearLR(optimizer, config.warmup_factor, 1.0, config.warmup_epochs)
-    return lr_scheduler.SequentialLR(optimizer, [warmup, main], [config.warmup_epochs])
+    warmup = lr_scheduler.LinearLR(optimizer, config.warmup_factor, 1.0, config.warmup)
+    return lr_scheduler.SequentialLR(optimizer, [warmup, main], [config.warmup])
 
 
 def _epoch(
     fabric: Fabric,
     name: str,
     model: nn.Module,
-    criterion: BaselineLoss,
+    criterion: ReIDLoss,
     optimizer: torch.optim.Optimizer,
     loader: DataLoader[Any],
     epoch: int,
@@ -234,8 +236,8 @@ def _epoch(
             optimizer.zero_grad()
             fabric.backward(loss.total)
             optimizer.step()
-            right = int((outputs.logits.detach().argmax(1) == labels).sum())
-            parts = [total, float(loss.identity.detach()), float(loss.triplet.detach())]
+            right = int((next(iter(outputs.logits.values())).detach().argmax(1) == labels).sum())
+            parts = [total, float(loss.identity.detach()), float(loss.metric.detach())]
             sums += np.array([*(part * len(labels) for part in parts), right])
             seen += len(labels)
             display.update(task, advance=1, note=f"loss {total:.3f}")
