@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,7 @@ from reid_repro.errors import UserError
 from reid_repro.files import read_parquet
 from reid_repro.networks import BaselineNetwork
 from reid_repro.plan import ResolvedRun
-from reid_repro.training import loop
+from reid_repro.training.epoch import Epochs, Row
 from reid_repro.training.features import extract, rows_of
 from reid_repro.training.loop import Trained, train
 
@@ -111,18 +110,17 @@ def test_the_same_seed_gives_the_same_curve_and_weights(
 def test_a_run_cut_short_ends_like_one_that_was_not(
     data: Path, whole: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = loop._epoch, []
+    real = Epochs.run
 
-    def dies_in_the_third(*arguments: object) -> dict[str, float]:
-        calls.append(arguments)
-        if len(calls) == 3:
+    def dies_in_the_third(self: Epochs, epoch: int) -> Row:
+        if epoch == 2:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(self, epoch)
 
-    monkeypatch.setattr(loop, "_epoch", dies_in_the_third)
+    monkeypatch.setattr(Epochs, "run", dies_in_the_third)
     with pytest.raises(KeyboardInterrupt):
         trained(data, settings(), tmp_path)
-    monkeypatch.setattr(loop, "_epoch", real)
+    monkeypatch.setattr(Epochs, "run", real)
     resumed = trained(data, settings(), tmp_path)
     assert resumed.resumed == 1
     assert_same(resumed, whole)
@@ -159,12 +157,12 @@ def _next_epoch(data: Path, run: ResolvedRun, checkpoints: Path) -> int:
     """The number of the first epoch that a new start works on."""
     seen: list[int] = []
 
-    def stop(*arguments: Any) -> dict[str, float]:
-        seen.append(arguments[6] + 1)
+    def stop(self: Epochs, epoch: int) -> Row:
+        seen.append(epoch + 1)
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_epoch", stop)
+        patch.setattr(Epochs, "run", stop)
         with pytest.raises(KeyboardInterrupt):
             trained(data, run, checkpoints)
     return seen[0]
@@ -186,14 +184,16 @@ def test_a_damaged_checkpoint_is_named_and_set_aside(
     file.write_bytes(found.read_bytes()[:1000])
     assert _next_epoch(data, settings(), tmp_path) == 1
     aside = file.with_suffix(".damaged")
-    assert str(aside) in capsys.readouterr().out
+    assert str(aside) in capsys.readouterr().err
     assert aside.is_file()
     assert not file.exists()
 
 
 def test_a_loss_that_is_no_number_names_the_batch(data: Path, tmp_path: Path) -> None:
     run = settings(learning_rate=1e30, warmup=0, optimizer="sgd", epochs=3)
-    with pytest.raises(UserError, match=r"the loss is (nan|inf) in epoch \d+, batch \d+"):
+    with pytest.raises(
+        UserError, match=r"the (loss|norm of the gradient) is (nan|inf) in epoch \d+, batch \d+"
+    ):
         trained(data, run, tmp_path)
 
 

@@ -18,8 +18,8 @@ from rich.progress import (
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """A rich progress display on standard error, shown only where that is a terminal."""
+def progress(*, shown: bool = True) -> Iterator[Progress]:
+    """A rich progress display on standard error, `shown` only where that is a terminal."""
     columns = (
         TextColumn("[progress.description]{task.description}"),
         BarColumn(),
@@ -27,9 +27,8 @@ def progress() -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    display = Progress(
-        *columns, console=Console(file=sys.stderr), disable=not sys.stderr.isatty(), transient=True
-    )
+    hidden = not shown or not sys.stderr.isatty()
+    display = Progress(*columns, console=Console(file=sys.stderr), disable=hidden, transient=True)
     with display:
         yield display
 

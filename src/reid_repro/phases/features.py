@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from reid_repro.datasets import places
 from reid_repro.datasets.images import ImageStore
 from reid_repro.files import read_parquet, whole, write_parquet
+from reid_repro.networks import needs
 from reid_repro.phases import models
 from reid_repro.plan import Plan
 from reid_repro.training.features import extract, rows_of
@@ -28,6 +30,7 @@ def run(plan: Plan, name: str, subset: str, results: Path, *, threads: int = 0) 
         rows["image"].to_numpy(),
         settings.training,
         plan.config.features,
+        places=places.load(results, settings.dataset, needs(settings.model), len(store)),
         description=f"{name} {subset}",
     )
     out = results / "features" / name / f"{subset}.npy"

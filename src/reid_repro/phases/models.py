@@ -1,4 +1,7 @@
-"""Phase `models`: a run is trained into weights.safetensors, history.csv and run.json."""
+"""Phase `models`: a run is trained into weights.safetensors, history.csv and run.json.
+
+On several devices every process runs this; the first one writes.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +12,36 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from reid_repro import devices, models
+from reid_repro.datasets import places
 from reid_repro.datasets.images import ImageStore
 from reid_repro.errors import UserError
 from reid_repro.files import read_json, read_parquet, whole, write_csv, write_json
+from reid_repro.networks import needs
 from reid_repro.plan import Plan, ResolvedRun
-from reid_repro.training.checkpoint import Checkpoints
+from reid_repro.training.checkpoint import clear
 from reid_repro.training.loop import train
 
 
 def run(plan: Plan, name: str, results: Path, *, threads: int = 0) -> None:
     """Train run `name` (`PAPER/VARIANT/DATASET/seedN`); `threads` 0 leaves torch's own choice."""
-    if threads:
-        torch.set_num_threads(threads)
     resolved = plan.resolve(name)
+    if threads:
+        torch.set_num_threads(max(1, threads // resolved.training.devices))
     data = results / "data" / resolved.dataset
+    store = ImageStore.open(data)
     facts = read_json(data / "content.json")
     meter = devices.EnergyMeter()
     checkpoints = results / "checkpoints" / name
     trained = train(
         resolved,
-        ImageStore.open(data),
+        store,
         read_parquet(data / "splits.parquet"),
         data_hash=facts["content_hash"],
         checkpoints=checkpoints,
+        places=places.load(results, resolved.dataset, needs(resolved.model), len(store)),
     )
+    if trained.rank > 0:
+        return
     out = results / "models" / name
     with whole(out / "weights.safetensors") as beside:
         # safetensors keeps plain row-major tensors only
@@ -43,6 +52,7 @@ def run(plan: Plan, name: str, results: Path, *, threads: int = 0) -> None:
         out / "run.json",
         {
             **resolved.model_dump(mode="json"),
+            "num_classes": trained.num_classes,
             "config_digest": plan.digest,
             "data_hash": facts["content_hash"],
             **devices.commit(),
@@ -60,7 +70,7 @@ def run(plan: Plan, name: str, results: Path, *, threads: int = 0) -> None:
             "command": plan.command(f"results/models/{name}/weights.safetensors"),
         },
     )
-    Checkpoints(checkpoints, settings={}).clear()
+    clear(checkpoints)
 
 
 def load(name: str, results: Path) -> tuple[nn.Module, ResolvedRun]:
@@ -77,7 +87,7 @@ def load(name: str, results: Path) -> tuple[nn.Module, ResolvedRun]:
     try:
         state = load_file(weights)
         options = settings.model.model_dump(exclude={"name"}) | {"weights": "none"}
-        network = models.build(settings.model.name, len(state["classifier.weight"]), **options)
+        network = models.build(settings.model.name, facts["num_classes"], **options)
         network.load_state_dict(state)
     except Exception as error:  # safetensors and torch raise many types for a damaged file
         reason = str(error).strip().splitlines()[0]

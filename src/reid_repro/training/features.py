@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader
 
 from reid_repro.config import FeatureConfig, TrainingConfig
 from reid_repro.datasets.images import ImageStore
 from reid_repro.errors import UserError
 from reid_repro.progress import add_task, progress
-from reid_repro.training.data import ImageTensors, test_transform
+from reid_repro.training.augment import FloatArray, mirrored_places
+from reid_repro.training.batches import Batches
+from reid_repro.training.pixels import Pixels, decoding_threads
 
 
 def rows_of(images: pd.DataFrame, splits: pd.DataFrame, subset: str) -> pd.DataFrame:
@@ -42,32 +43,44 @@ def extract(
     training: TrainingConfig,
     config: FeatureConfig,
     *,
+    places: FloatArray | None = None,
     description: str = "features",
 ) -> np.ndarray:
     """(n, d) float32 descriptors of the images `rows`, in that order, each of length 1.
 
-    In float32 whatever the training's precision, so that rankings do not hang on rounding.
-    Raises UserError if a descriptor is not finite.
+    `places` are the part boxes or keypoints of every image of the store, where the network needs
+    them; with `config.flip` they are mirrored with the image. In float32 whatever the training's
+    precision, so that rankings do not hang on rounding. Raises UserError if a descriptor is not
+    finite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.allow_tf32 = False  # the default rounds convolutions to 10 bits
     model = model.to(device).to(memory_format=torch.channels_last).eval()
-    images = ImageTensors(
-        store, rows, rows, size=(training.height, training.width), transform=test_transform()
-    )
-    loader = DataLoader(images, batch_size=config.batch_size, num_workers=training.workers)
+    size = (training.height, training.width)
+    threads = decoding_threads(training.workers)
+    pixels = Pixels(store, rows, size=size, threads=threads, keep=False)
+    own = None if places is None else places[rows]
+    batches = Batches(pixels, device=device, places=own)
+    order = np.split(np.arange(len(rows)), range(config.batch_size, len(rows), config.batch_size))
     found = []
-    batches = iter(loader)  # workers start before the display's thread does: forking it is unsafe
     with progress() as display:
-        task = add_task(display, description, len(loader))
-        for batch, _ in batches:
-            batch = batch.to(device, memory_format=torch.channels_last)
-            descriptor = model(batch)
+        task = add_task(display, description, len(order))
+        for batch in batches.test(order):
+            descriptor = _descriptor(model, batch.images, batch.places)
             if config.flip:
-                descriptor = descriptor + model(batch.flip(3))
+                mirrored = None
+                if batch.places is not None:
+                    flipped = mirrored_places(batch.places.cpu().numpy())
+                    mirrored = torch.from_numpy(flipped).to(device)
+                descriptor = descriptor + _descriptor(model, batch.images.flip(3), mirrored)
             found.append(functional.normalize(descriptor.float()).cpu().numpy())
             display.advance(task)
     features = np.concatenate(found)
     if not np.isfinite(features).all():
         raise UserError(f"{description}: a descriptor is not finite; the weights are damaged")
     return features
+
+
+def _descriptor(model: nn.Module, images: Tensor, places: Tensor | None) -> Tensor:
+    descriptor: Tensor = model(images) if places is None else model(images, places)
+    return descriptor

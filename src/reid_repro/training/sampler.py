@@ -67,3 +67,25 @@ class IdentitySampler(Sampler[list[int]]):
             again = rng.choice(pool, missing, replace=len(pool) < missing)
             shuffled = np.concatenate([shuffled, again])
         return np.split(shuffled, len(shuffled) // self._images)
+
+
+class UniformSampler(Sampler[list[int]]):
+    """Batches of `size` positions out of `count`, shuffled, every one once an epoch.
+
+    The last batch is filled up from the epoch's start, so that all have the same size.
+    """
+
+    def __init__(self, count: int, *, size: int, seed: int, epoch: int = 0) -> None:
+        self._count, self._size = count, size
+        self._seed, self.epoch = seed, epoch
+
+    def __len__(self) -> int:
+        """How many batches an epoch has."""
+        return -(-self._count // self._size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rng = np.random.default_rng((self._seed, self.epoch))
+        # np.resize repeats from the start, several times over where there are few images.
+        order = np.resize(rng.permutation(self._count), len(self) * self._size)
+        for batch in order.reshape(len(self), self._size):
+            yield batch.tolist()
