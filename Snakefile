@@ -72,6 +72,8 @@ rule tables:
 
 
 include: "rules/data.smk"
+include: "rules/parts.smk"
+include: "rules/keypoints.smk"
 include: "rules/train.smk"
 include: "rules/features.smk"
 include: "rules/rerank.smk"

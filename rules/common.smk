@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from reid_repro.errors import UserError
 from reid_repro.locks import enter
+from reid_repro.networks import needs
 from reid_repro.plan import Run, load
 from reid_repro.rows import every_single, points_of, rows_of, swept_runs
 
@@ -28,8 +29,16 @@ except UserError as error:
 os.environ.update(REID_REPRO_CONFIG=json.dumps(config))
 
 
-# What decides the weights of a training (reid_repro.training.checkpoint names the same).
-TRAINING = ["models/**/*.py", "training/*.py", "datasets/images.py", "devices.py"]
+# What decides the weights of a training, beside the file of its network.
+TRAINING = [
+    "models/__init__.py",
+    "models/outputs.py",
+    "models/layers/*.py",
+    "training/*.py",
+    "datasets/images.py",
+    "datasets/places.py",
+    "devices.py",
+]
 
 
 def code(*patterns):
@@ -107,9 +116,17 @@ def list_of_dataset(wildcards):
     return [str(listed)] if listed else []
 
 
+def code_of_network(wildcards):
+    """The source of a run's network."""
+    return code(f"models/{PLAN.resolve(wildcards.run).model.name}.py")
+
+
 def data_of_run(wildcards):
-    """The files of a run's dataset; rendered ones bring their pixels."""
-    return data_files(Run.parse(wildcards.run).dataset)
+    """The files of a run's dataset; rendered ones bring their pixels, some runs need places."""
+    dataset = Run.parse(wildcards.run).dataset
+    kind = needs(PLAN.resolve(wildcards.run).model)
+    places = [] if kind == "none" else [f"results/{kind}/{dataset}/truth.parquet"]
+    return data_files(dataset) + places
 
 
 def data_files(dataset):
@@ -216,7 +233,18 @@ def histories_of_variant(wildcards):
 
 def all_data():
     facts = [f"results/data/{dataset}/dataset.json" for dataset in PLAN.datasets]
-    return [file for dataset in PLAN.datasets for file in data_files(dataset)] + facts
+    files = [file for dataset in PLAN.datasets for file in data_files(dataset)]
+    return files + facts + all_places()
+
+
+def all_places():
+    """The part boxes and joints that the networks of the runs need."""
+    needed = {(needs(PLAN.resolve(run).model), run.dataset) for run in PLAN.runs}
+    return [
+        f"results/{kind}/{dataset}/truth.parquet"
+        for kind, dataset in sorted(needed)
+        if kind != "none"
+    ]
 
 
 def all_models():
@@ -254,14 +282,15 @@ def all_figures():
     figures = [
         f"results/figures/{paper}/{variant}/{dataset}/{name}"
         for paper in PLAN.config.papers
-        for variant in PLAN.papers[paper].variants
         for dataset in PLAN.datasets_of(paper)
+        for variant in PLAN.variants_on(paper, dataset)
         for name in names
     ]
     swept = [
         f"results/figures/{paper}/{figure}.svg"
         for paper in PLAN.config.papers
         for figure in PLAN.papers[paper].figures
+        if figure in PLAN.tables_of(paper)
     ]
     sheets = [
         f"results/figures/samples/{dataset}.{end}"

@@ -4,13 +4,8 @@ rule extract_features:
         data_of_run,
         "results/models/{run}/weights.safetensors",
         "results/models/{run}/run.json",
-        code=code(
-            "datasets/images.py",
-            "models/**/*.py",
-            "training/features.py",
-            "training/data.py",
-            "phases/features.py",
-        ),
+        code_of_network,
+        code=code(*TRAINING, "phases/features.py"),
     output:
         "results/features/{run}/{subset}.npy",
         "results/features/{run}/{subset}.parquet",

@@ -11,6 +11,7 @@ rule report:
         all_times(),
         templates=sorted(glob("report/templates/**/*", recursive=True)),
         static=sorted(glob("report/static/*")),
+        decisions="workflow/deviations.yaml",
         code=code("reporting/*.py"),
     output:
         all_pages(),

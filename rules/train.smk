@@ -3,6 +3,7 @@
 rule train:
     input:
         data_of_run,
+        code_of_network,
         code=code(*TRAINING, "phases/models.py"),
     output:
         "results/models/{run}/weights.safetensors",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import yaml
@@ -55,6 +55,22 @@ def describe(
 
         for line in phase.describe(_plan(config), dataset, results):
             print(f"note: {line}", file=sys.stderr)
+
+
+@app.command()
+def parts(
+    dataset: str, config: Overrides = "{}", results: Results = DEFAULT_RESULTS, log: Log = None
+) -> None:
+    """Write the part boxes of a rendered vehicle set."""
+    _places("parts", dataset, config, results, log)
+
+
+@app.command()
+def keypoints(
+    dataset: str, config: Overrides = "{}", results: Results = DEFAULT_RESULTS, log: Log = None
+) -> None:
+    """Write the joints of a rendered pedestrian set."""
+    _places("keypoints", dataset, config, results, log)
 
 
 @app.command()
@@ -272,6 +288,15 @@ def schemas(
 
         for file in write(out):
             print(file)
+
+
+def _places(
+    kind: Literal["parts", "keypoints"], dataset: str, config: str, results: Path, log: Path | None
+) -> None:
+    with job(log, kind, dataset, results.resolve()):
+        from reid_repro.phases import places as phase
+
+        print(f"{dataset}: {kind}: {phase.run(_plan(config), dataset, kind, results)}")
 
 
 def _plan(config: str) -> Plan:

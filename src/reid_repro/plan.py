@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reid_repro import references
+from reid_repro import references, rows
 from reid_repro.config import (
     NAME,
     Config,
@@ -141,9 +141,14 @@ class Plan:
         return self.papers[paper].rerankers
 
     def tables_of(self, paper: str) -> tuple[str, ...]:
-        """The CSV files of a paper: tables, what its figures draw, tables of times."""
+        """The CSV files of a paper: tables, what its figures draw, tables of times.
+
+        Tables and figures of which no row is planned are left out.
+        """
         settings = self.papers[paper]
-        return (*settings.tables, *settings.figures, *settings.time_tables)
+        shown = [*settings.tables, *settings.figures]
+        planned = [name for name in shown if rows.rows_of(self, paper, name)]
+        return (*planned, *settings.time_tables)
 
     def settings(self, *sections: str) -> str:
         """Sections of the configuration as one line of JSON: what a rule depends on."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from reid_repro.checking import checked, merge
 from reid_repro.errors import UserError
 from reid_repro.methods import Ranking, ReRankerFile, written
-from reid_repro.paper import ReRankingTiming, SweepConfig, TableConfig
+from reid_repro.paper import ReRankingTiming, RowConfig, SweepConfig, TableConfig
 
 if TYPE_CHECKING:
     from reid_repro.plan import Plan, Run
@@ -39,15 +39,17 @@ class Row:
 
 
 def rows_of(plan: Plan, paper: str, table: str) -> tuple[Row, ...]:
-    """The rows of a table or figure of `workflow/papers/{paper}.yaml`, in its order."""
+    """The planned rows of a table or figure of `workflow/papers/{paper}.yaml`, in its order."""
     settings = plan.paper(paper)
     if table in settings.figures:
         figure = settings.figures[table]
+        if not is_planned(plan, paper, figure.run):
+            return ()
         return tuple(
             row for name in figure.sweeps for row in _expanded(plan, paper, figure.run, name, "")
         )
     if table not in settings.tables:
-        known = ", ".join(plan.tables_of(paper))
+        known = ", ".join([*settings.tables, *settings.figures, *settings.time_tables])
         raise UserError(f"paper '{paper}' has no table '{table}'; known: {known}")
     return tuple(_rows_of_table(plan, paper, settings.tables[table]))
 
@@ -55,17 +57,55 @@ def rows_of(plan: Plan, paper: str, table: str) -> tuple[Row, ...]:
 def _rows_of_table(plan: Plan, paper: str, table: TableConfig) -> Iterator[Row]:
     settings = plan.papers[paper]
     if not table.rows:
+        datasets = plan.datasets_of(paper)
         for variant in settings.variants:
+            if not plan.runs_of_variant(paper, variant, datasets):
+                continue
             for reranker in settings.rerankers:
                 yield from _expanded(plan, paper, f"{paper}/{variant}", reranker, "")
     for row in table.rows:
-        yield from _expanded(plan, paper, row.run or table.run or "", row.ranking, row.title)
+        run = row.run or table.run or ""
+        if is_planned(plan, paper, run):
+            title = row.title or (_variant_title(plan, run) if row.run and _bare(row) else "")
+            yield from _expanded(plan, paper, run, row.ranking, title)
+
+
+def left_out(plan: Plan, paper: str, table: str) -> dict[str, list[str]]:
+    """Why rows of a table are not planned on any dataset of the paper: reason -> their titles."""
+    settings = plan.papers[paper].tables[table]
+    found: dict[str, list[str]] = {}
+    for row in settings.rows:
+        run = row.run or settings.run or ""
+        if not is_planned(plan, paper, run):
+            other, variant = run.split("/")
+            reasons = [plan.left_out(other, variant, name) for name in plan.datasets_of(paper)]
+            title = row.title or _variant_title(plan, run)
+            found.setdefault(reasons[0] if reasons else "no dataset at this scale", []).append(
+                title
+            )
+    return found
+
+
+def is_planned(plan: Plan, paper: str, run: str) -> bool:
+    """Whether PAPER/VARIANT is planned on any dataset of `paper`."""
+    other, variant = run.split("/")
+    return bool(plan.runs_of_variant(other, variant, plan.datasets_of(paper)))
+
+
+def _bare(row: RowConfig) -> bool:
+    """Whether a row shows a network without re-ranking: then it is called by the network."""
+    return row.ranking == "none"
+
+
+def _variant_title(plan: Plan, run: str) -> str:
+    paper, variant = run.split("/")
+    return plan.papers[paper].variants[variant].title
 
 
 def _expanded(plan: Plan, paper: str, run: str, ranking: str, title: str) -> Iterator[Row]:
     """The row of one ranking; all points where `ranking` names a sweep."""
     other, variant = run.split("/")
-    variant_title = plan.papers[other].variants[variant].title
+    variant_title = _variant_title(plan, run)
     sweep, _, point = ranking.partition(".")
     if sweep in plan.papers[paper].sweeps:
         points = points_of(plan, paper, sweep)

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from reid_repro.config import Config, DatasetConfig, PaperConfig
+from reid_repro.deviations import DeviationsFile
 from reid_repro.files import whole
 
 
@@ -21,6 +22,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     dataset: TypeAdapter[Any] = TypeAdapter(DatasetConfig)
     return {
         "config.schema.json": Config.model_json_schema(),
+        "deviations.schema.json": DeviationsFile.model_json_schema(),
         "dataset.schema.json": dataset.json_schema(),
         "paper.schema.json": PaperConfig.model_json_schema(),
     }

@@ -60,6 +60,8 @@ def retrieval_table(plan: Plan, paper: str, table: str, results: Path) -> pd.Dat
     for dataset in plan.datasets_of(paper):
         for row in shown:
             runs = plan.runs_of_variant(row.paper, row.variant, [dataset])
+            if not runs:
+                continue
             common = {
                 "variant": row.name,
                 "variant_title": row.variant_title,

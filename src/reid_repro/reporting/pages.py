@@ -15,7 +15,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reid_repro import __version__
+from reid_repro import __version__, deviations
+from reid_repro.deviations import Deviation
 from reid_repro.files import read_json
 from reid_repro.paths import metrics_file, sweep_file, timing_file
 from reid_repro.plan import Plan
@@ -23,7 +24,7 @@ from reid_repro.reporting import cards, formats, provenance, sections, theme, ti
 from reid_repro.reporting.assets import Assets, write
 from reid_repro.reporting.provenance import Download, Item, RunView
 from reid_repro.reporting.tables import ResultTable, as_json, dataset_title, read_long, result_table
-from reid_repro.rows import every_single, swept_runs
+from reid_repro.rows import every_single, left_out, swept_runs
 
 SOURCES = Path("report")  # templates/ and static/ lie here
 
@@ -39,6 +40,7 @@ class Paper:
     figures: tuple[sections.Vector, ...]
     time_tables: tuple[times.TimeTable, ...]
     experiments: tuple[sections.Experiment, ...]
+    deviations: tuple[Deviation, ...]
     runs: tuple[RunView, ...]
 
     @property
@@ -126,15 +128,21 @@ def _paper(plan: Plan, name: str, results: Path, assets: Assets, runs: list[RunV
         name=name,
         title=settings.title,
         summary=settings.summary,
-        tables=tuple(_table(plan, name, table, results, assets) for table in settings.tables),
+        tables=tuple(
+            _table(plan, name, table, results, assets)
+            for table in plan.tables_of(name)
+            if table in settings.tables
+        ),
         figures=tuple(
             sections.sweep_figure(plan, name, figure, results, assets)
-            for figure in settings.figures
+            for figure in plan.tables_of(name)
+            if figure in settings.figures
         ),
         time_tables=tuple(
             times.time_table(plan, name, table, results, assets) for table in settings.time_tables
         ),
         experiments=tuple(sections.experiments(plan, name, results, assets)),
+        deviations=deviations.of_paper(deviations.read(), name),
         runs=tuple(run for run in runs if run.name in {str(one) for one in plan.runs_of(name)}),
     )
 
@@ -151,6 +159,7 @@ def _table(plan: Plan, paper: str, table: str, results: Path, assets: Assets) ->
         plan.papers[paper].tables[table],
         plan,
         name=f"table-{paper}-{table}",
+        left_out=left_out(plan, paper, table),
         item=Item(
             sources=(provenance.source(results, file),),
             downloads=downloads,

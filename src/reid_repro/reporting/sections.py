@@ -82,12 +82,11 @@ class Experiment:
 
 
 def experiments(plan: Plan, paper: str, results: Path, assets: Assets) -> list[Experiment]:
-    """Every (dataset, variant) of a paper."""
-    settings = plan.papers[paper]
+    """Every planned (dataset, variant) of a paper."""
     return [
         _experiment(plan, paper, variant, dataset, results, assets)
         for dataset in plan.datasets_of(paper)
-        for variant in settings.variants
+        for variant in plan.variants_on(paper, dataset)
     ]
 
 

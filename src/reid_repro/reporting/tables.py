@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,7 @@ class ResultTable:
     scale: str
     level: str
     groups: tuple[Group, ...]
+    left_out: tuple[tuple[str, str], ...]  # rows that are not run: their titles, and why
     item: Item
 
     @property
@@ -97,9 +99,18 @@ def as_json(frame: pd.DataFrame) -> str:
 
 
 def result_table(
-    frame: pd.DataFrame, config: TableConfig, plan: Plan, *, name: str, item: Item
+    frame: pd.DataFrame,
+    config: TableConfig,
+    plan: Plan,
+    *,
+    name: str,
+    item: Item,
+    left_out: Mapping[str, Sequence[str]] | None = None,
 ) -> ResultTable:
-    """The table as shown: rows grouped a dataset, metrics in the order of the file."""
+    """The table as shown: rows grouped a dataset, metrics in the order of the file.
+
+    `left_out` maps a reason to the titles of the rows that are not run for it.
+    """
     metrics = tuple(dict.fromkeys(frame["metric"]))
     groups = tuple(
         _group(part, metrics, plan, f"{name}-{dataset}-{subset}")
@@ -113,6 +124,7 @@ def result_table(
         scale=str(frame["scale"].iloc[0]),
         level=formats.level(float(frame["level"].iloc[0])),
         groups=groups,
+        left_out=tuple((", ".join(titles), why) for why, titles in (left_out or {}).items()),
         item=item,
     )
 
@@ -199,7 +211,7 @@ def _finding(column: pd.DataFrame, metric: str) -> str:
         return ""
     first, best = column.iloc[0], column.loc[column["value"].idxmax()]
     names = ["reranker_title"]
-    if column["variant"].nunique() > 1:
+    if column["variant"].nunique() > 1 and not column["reranker_title"].is_unique:
         names.insert(0, "variant_title")
     title, base = (" + ".join(str(row[n]) for n in names) for row in (best, first))
     text = (

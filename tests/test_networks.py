@@ -1,0 +1,156 @@
+"""The options of the networks: those of the classes, and checked without torch."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from reid_repro import deviations, plan
+from reid_repro.config import FeatureConfig, TrainingConfig
+from reid_repro.errors import UserError
+from reid_repro.models import NETWORKS
+from reid_repro.networks import ModelConfig, needs
+from reid_repro.plan import Run
+
+KINDS = {
+    kind.model_fields["name"].annotation.__args__[0]: kind
+    for kind in get_args(get_args(ModelConfig)[0])
+}
+
+
+def constructor(name: str):
+    module, network = NETWORKS[name]
+    return getattr(import_module(f"reid_repro.models.{module}"), network).__init__
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_options_are_the_keyword_arguments_of_the_class(name: str) -> None:
+    fields = KINDS[name].model_fields
+    mirrored = {key: field.default for key, field in fields.items() if key != "name"}
+    parameters = inspect.signature(constructor(name)).parameters
+    own = {key: p.default for key, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    assert mirrored == own
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_options_have_the_types_of_the_class(name: str) -> None:
+    mirrored, own = get_type_hints(KINDS[name]), get_type_hints(constructor(name))
+    words = {"backbone", "last_stride"}  # Literal here, checked by the class itself
+    for key in KINDS[name].model_fields.keys() - words - {"name"}:
+        assert mirrored[key] == own[key], key
+
+
+def test_every_network_can_be_named() -> None:
+    assert NETWORKS.keys() == KINDS.keys()
+
+
+def test_the_options_are_read_without_torch() -> None:
+    code = (
+        "import sys; from reid_repro.plan import load; load({'ablations': 'all'});"
+        "sys.exit('torch' in sys.modules)"
+    )
+    root = Path(__file__).resolve().parent.parent
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("scale", ["demo", "bench", "paper"])
+def test_every_variant_of_every_paper_resolves(repository: Path, scale: str) -> None:
+    """On any dataset of the right kind: also where the scale's own are not there yet."""
+    planned = plan.load({"scale": scale, "ablations": "all"})
+    for name, paper in planned.papers.items():
+        subject = "rendered-pedestrians" if name == "glad" else "rendered-vehicles"
+        for variant, settings in paper.variants.items():
+            resolved = planned.resolve(Run(name, variant, subject, 0))
+            for key, value in settings.model.items():
+                if key not in settings.scales.get(scale, settings).model:
+                    assert resolved.model.model_dump(mode="json")[key] == value, (variant, key)
+
+
+def test_papers_keep_their_own_schedules(repository: Path) -> None:
+    planned = plan.load({"scale": "paper"})
+
+    def training(paper: str) -> TrainingConfig:
+        return planned.resolve(Run(paper, paper, "market1501", 0)).training
+
+    chca, pgan, ssrnet, glad = map(training, ("chca", "pgan", "ssrnet", "glad"))
+    assert (chca.optimizer, chca.learning_rate, chca.milestones) == ("sgd", 5e-3, (60, 100))
+    assert (pgan.optimizer, pgan.learning_rate, pgan.gamma) == ("adam", 1.75e-4, 0.5)
+    assert pgan.milestones == (20, 40, 60, 80, 100, 120)
+    assert (ssrnet.optimizer, ssrnet.warmup, ssrnet.cosine_start) == ("sgd", 5, 15)
+    assert (glad.iterations, glad.epochs, glad.gamma) == (100_000, None, 0.5)
+    assert [chca.height, pgan.height, ssrnet.height, glad.height] == [256, 224, 256, 512]
+
+
+def test_ablations_are_planned_when_asked_for(repository: Path) -> None:
+    few, all_ = plan.load(), plan.load({"ablations": "all"})
+    assert set(few.runs) < set(all_.runs)
+    assert {run.variant for run in few.runs if run.paper == "chca"} == {"chca", "none"}
+    variants = {(name, v) for name, paper in all_.papers.items() for v in paper.variants}
+    assert variants == {(run.paper, run.variant) for run in all_.runs}
+    assert "figure6" in few.tables_of("chca")  # its row of the default variant
+    assert "table2" not in few.tables_of("glad")  # no row of it is planned
+
+
+def test_a_number_of_seeds_stands_for_them(repository: Path) -> None:
+    planned = plan.load({"seeds": 3})
+    assert planned.config.seeds == (0, 1, 2)
+    assert {run.seed for run in planned.runs} == {0, 1, 2}
+    with pytest.raises(UserError, match="seeds"):
+        plan.load({"seeds": 0})
+
+
+def test_what_a_user_asks_for_wins_over_a_paper(repository: Path) -> None:
+    run = "ssrnet/ssrnet/rendered-vehicles/seed0"
+    asked = plan.load({"training": {"margin": 0.7}, "model": {"width": 8}}).resolve(run)
+    assert (asked.training.margin, asked.model.width) == (0.7, 8)
+    glad = plan.load({"scale": "paper", "training": {"epochs": 3}}).resolve(
+        "glad/glad/market1501/seed0"
+    )
+    assert (glad.training.epochs, glad.training.iterations) == (3, None)
+
+
+def test_a_network_without_its_places_is_not_planned(repository: Path) -> None:
+    planned = plan.load({"scale": "paper", "papers": ["baseline", "glad"]})
+    assert needs(planned.resolve("glad/glad/market1501/seed0").model) == "keypoints"
+    assert "glad" not in {run.variant for run in planned.runs}
+    assert "it needs keypoints" in planned.left_out("glad", "glad", "market1501")
+
+
+def test_a_wrong_option_is_named_by_paper_and_variant(
+    repository: Path, tmp_path: Path
+) -> None:  # fmt: skip
+    workflow = tmp_path / "workflow"
+    for folder in ("config", "datasets", "papers"):
+        (workflow / folder).mkdir(parents=True)
+        for file in (repository / "workflow" / folder).glob("*.yaml"):
+            (workflow / folder / file.name).write_text(file.read_text())
+    file = workflow / "papers" / "chca.yaml"
+    paper = yaml.safe_load(file.read_text())
+    paper["variants"]["s1"]["model"] = {"stage": [1]}
+    file.write_text(yaml.safe_dump(paper))
+    with pytest.raises(UserError, match=r"chca\.yaml: variants\.s1.*'stages'"):
+        plan.load(workflow=workflow)
+
+
+def test_every_decision_names_a_key_that_exists() -> None:
+    entries = deviations.read(Path(__file__).resolve().parent.parent / deviations.FILE)
+    classes: dict[str, list[type[BaseModel]]] = {
+        "model": list(KINDS.values()),
+        "training": [TrainingConfig],
+        "features": [FeatureConfig],
+    }
+    for entry in entries:
+        if entry.key:
+            section, _, key = entry.key.partition(".")
+            kinds = [KINDS[entry.paper]] if section == "model" and entry.paper in KINDS else []
+            known = [set(kind.model_fields) for kind in kinds or classes[section]]
+            assert any(key in fields for fields in known), entry.id
+    assert {"chca", "pgan", "ssrnet", "glad", "all"} <= {entry.paper for entry in entries}
