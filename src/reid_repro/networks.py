@@ -83,6 +83,7 @@ class SSRNetwork(ResidualNetwork):
     last_activation: bool = True
     normalise: bool = False
     attention_reduction: int = Field(16, ge=1)
+    attention_embedding: Literal["none", "linear", "convolution"] = "convolution"
 
 
 class PCBNetwork(ResidualNetwork):
