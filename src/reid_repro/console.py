@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -35,9 +36,26 @@ def logged(log: Path | None) -> Iterator[None]:
 
 @contextmanager
 def job(log: Path | None, *words: object) -> Iterator[None]:
-    """A phase's work: said in `log` as well, and never done twice at once."""
+    """A phase's work: said in `log` as well, and never done twice at once.
+
+    Where several processes do it together, the first one takes the lock and writes the log for
+    all; the others would wait for it forever.
+    """
+    if is_helper():
+        with _one_line():
+            yield
+        return
     with logged(log), alone(" ".join(str(word) for word in words)):
         yield
+
+
+def is_helper() -> bool:
+    """Whether this process is one of several that do a job together, and not the first.
+
+    `torchrun` numbers them in RANK, Lightning's own start in NODE_RANK and LOCAL_RANK.
+    """
+    ranks = (os.environ.get(name, "0") for name in ("RANK", "NODE_RANK", "LOCAL_RANK"))
+    return any(rank.isdecimal() and int(rank) > 0 for rank in ranks)
 
 
 @contextmanager
