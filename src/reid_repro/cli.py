@@ -248,6 +248,18 @@ def plan(config: Overrides = "{}") -> None:
 
 
 @app.command()
+def models(
+    config: Overrides = "{}",
+    csv: Annotated[bool, typer.Option("--csv", help="Plain numbers, for a machine.")] = False,
+) -> None:
+    """List every network: parameters, multiply-accumulates, descriptor size, where it is from."""
+    with logged(None):
+        from reid_repro.phases import catalogue as phase
+
+        phase.show(_plan(config), csv=csv)
+
+
+@app.command()
 def render(
     out: Annotated[Path, typer.Option("--out", help="A folder that does not exist yet.")],
     ids: Annotated[int, typer.Option("--ids", min=2, help="Identities, half of them to test.")],
