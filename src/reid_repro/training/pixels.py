@@ -83,6 +83,6 @@ class Pixels:
         pixels: UInt8Array = self._store[int(self._rows[position])]
         height, width = self.size
         if pixels.shape[:2] == self.size:
-            return pixels
+            return pixels.copy()  # Pillow's memory is read-only, which torch does not take
         resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(resized)
+        return np.array(resized)
