@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reid_repro.errors import UserError
-from reid_repro.training.sampler import IdentitySampler
+from reid_repro.training.sampler import IdentitySampler, UniformSampler
 
 
 @given(
@@ -54,3 +54,31 @@ def test_another_seed_or_epoch_gives_another_order() -> None:
 def test_too_few_identities_are_refused() -> None:
     with pytest.raises(UserError, match="4 identities cannot be drawn from 3"):
         IdentitySampler(np.array([0, 1, 2]), identities=4, images=2, seed=0)
+
+
+@given(
+    count=st.integers(1, 40),
+    size=st.integers(1, 12),
+    seed=st.integers(0, 5),
+    epoch=st.integers(0, 3),
+)
+def test_uniform_batches_are_full_and_every_image_is_seen(
+    count: int, size: int, seed: int, epoch: int
+) -> None:
+    sampler = UniformSampler(count, size=size, seed=seed, epoch=epoch)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) == -(-count // size)
+    assert {len(batch) for batch in batches} == {size}
+    order = [position for batch in batches for position in batch]
+    assert sorted(order[:count]) == list(range(count))
+    # What fills the last batch is the epoch's start, over and over.
+    assert order[count:] == [order[n % count] for n in range(len(order) - count)]
+    assert list(sampler) == batches
+
+
+def test_uniform_order_changes_with_seed_and_epoch() -> None:
+    orders = [
+        list(UniformSampler(50, size=10, seed=seed, epoch=epoch))
+        for seed, epoch in ((0, 0), (0, 1), (1, 0))
+    ]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
