@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from reid_repro.checking import Strict
 
-OptionValue = bool | int | float | str | None
+OptionValue = bool | int | float | str | tuple[float, ...] | None
 Options = dict[str, OptionValue]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -99,6 +99,20 @@ class CoarseToFineOptions(Strict):
         return self
 
 
+class StreamFusionOptions(Strict):
+    """Of `rerank.StreamFusion`; `weights` has one entry for each stream of the network."""
+
+    weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    on: Literal["descriptors", "distances"] = "descriptors"
+    normalise: bool = True
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> StreamFusionOptions:
+        if not all(0 <= weight < float("inf") for weight in self.weights) or not any(self.weights):
+            raise ValueError("weights: numbers of at least 0, one of them above 0")
+        return self
+
+
 class Ranking(Strict):
     """What every ranking has: the title under which tables show it, and a method."""
 
@@ -155,6 +169,13 @@ class CoarseToFine(Ranking):
     options: CoarseToFineOptions = CoarseToFineOptions()
 
 
+class StreamFusion(Ranking):
+    """Weighted fusion of a descriptor's streams (GLAD, Table 1)."""
+
+    method: Literal["StreamFusion"]
+    options: StreamFusionOptions = StreamFusionOptions()
+
+
 ReRankerConfig = Annotated[
     BareDistance
     | AverageQueryExpansion
@@ -162,7 +183,8 @@ ReRankerConfig = Annotated[
     | SparseContextualActivation
     | KReciprocal
     | GNN
-    | CoarseToFine,
+    | CoarseToFine
+    | StreamFusion,
     Field(discriminator="method"),
 ]
 

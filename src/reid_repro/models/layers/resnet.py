@@ -8,15 +8,13 @@ every layer (64 is the original), for networks that train on a CPU.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
-import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from reid_repro.errors import UserError
+from reid_repro.models.layers.weights import load_strict
 
 
 class Layout(NamedTuple):
@@ -92,46 +90,4 @@ def load_weights(backbone: ResNet, layout: str, weights: str) -> None:
     Strict but for the classifier, which a backbone has not. Raises UserError for weights that
     cannot be had or do not fit, naming a key.
     """
-    if weights == "none":
-        return
-    state = _imagenet(layout) if weights == "imagenet" else _from_file(Path(weights))
-    state = {key: value for key, value in state.items() if not key.startswith("fc.")}
-    own = backbone.state_dict()
-    wrong = [
-        f"'{key}' is {'missing' if key not in state else 'unexpected'}"
-        for key in sorted(own.keys() ^ state.keys())
-    ]
-    wrong += [
-        f"'{key}' has shape {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
-        for key in own.keys() & state.keys()
-        if own[key].shape != state[key].shape
-    ]
-    if wrong:
-        raise UserError(f"weights '{weights}' do not fit {layout}: {wrong[0]}")
-    backbone.load_state_dict(state)
-
-
-def _imagenet(layout: str) -> dict[str, Tensor]:
-    source = LAYOUTS[layout].imagenet
-    if source is None:
-        raise UserError(f"{layout} has no ImageNet weights; set model.weights to none or a path")
-    weights = source()
-    try:
-        return dict(weights.get_state_dict(progress=True, check_hash=True))
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"ImageNet weights of {layout}: {error}; download {weights.url} where there is a "
-            "network and set model.weights to its path"
-        ) from None
-
-
-def _from_file(path: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"weights '{path}': no such file") from None
-    except Exception as error:  # torch.load raises many types for a damaged file
-        raise UserError(f"weights '{path}': not a readable state dict ({error})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"weights '{path}': expected a state dict, found {type(content).__name__}")
-    return content
+    load_strict(backbone, layout, weights, imagenet=LAYOUTS[layout].imagenet)

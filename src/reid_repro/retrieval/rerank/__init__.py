@@ -9,6 +9,7 @@ from reid_repro.retrieval.rerank.gnn import GNN
 from reid_repro.retrieval.rerank.k_reciprocal import KReciprocal
 from reid_repro.retrieval.rerank.query_expansion import AlphaQueryExpansion, AverageQueryExpansion
 from reid_repro.retrieval.rerank.sca import SparseContextualActivation
+from reid_repro.retrieval.rerank.streams import StreamFusion
 
 __all__ = [
     "GNN",
@@ -17,4 +18,5 @@ __all__ = [
     "KReciprocal",
     "Reranker",
     "SparseContextualActivation",
+    "StreamFusion",
 ]
