@@ -106,6 +106,7 @@ class GLADNetwork(Strict):
     maps: int = Field(1024, ge=8)
     kernel: Literal[1, 3] = 1
     feature_norm: bool = True
+    own_statistics: bool = True
     normalise: bool = True
     overlap: float = Field(15 / 512, ge=0, lt=0.25)
     image: Literal["original", "pose"] = "original"
