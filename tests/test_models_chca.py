@@ -377,5 +377,8 @@ def test_mistakes_are_named() -> None:
         CHCM(6, reduction=4)
     with pytest.raises(ValueError, match="levels is 0"):
         CHCM(4, levels=0)
+    for option in ("pooling", "softmax_over", "too_small"):
+        with pytest.raises(ValueError, match="option 'sum' is unknown; known: "):
+            CHCM(4, **{option: "sum"})
     with pytest.raises(ValueError, match="strided convolutions need maps that fit"):
         CHCM(4, pooling="strided", too_small="clamp")
