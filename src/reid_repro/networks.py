@@ -41,13 +41,21 @@ class CHCANetwork(ResidualNetwork):
     name: Literal["chca"]
     stages: tuple[Stage, ...] = (1, 2, 3, 4)
     levels: Literal[1, 2, 3, 4] = 3
-    pooling: Literal["max", "average"] = "max"
+    pooling: Literal["max", "average", "strided"] = "max"
     reduction: int = Field(2, ge=1)
     softmax_over: Literal["queries", "keys"] = "queries"
     scaled: bool = False
     shared_key: bool = True
     zero_output: bool = True
     too_small: Literal["error", "clamp"] = "error"
+
+    @model_validator(mode="after")
+    def _stages_once_and_strides_fit(self) -> CHCANetwork:
+        if len(set(self.stages)) < len(self.stages):
+            raise ValueError("stages: none twice")
+        if self.pooling == "strided" and self.too_small == "clamp":
+            raise ValueError("pooling: strided convolutions need maps that fit; too_small: error")
+        return self
 
 
 class PGANNetwork(ResidualNetwork):
