@@ -121,11 +121,15 @@ def test_weights_come_to_every_trunk_and_its_statistics(shared: bool, tmp_path: 
     expected = source.state_dict()
     for trunk in network.trunks.values():
         for key, value in trunk.state_dict().items():
-            if key.endswith(("running_mean", "running_var")) and shared:
-                assert value.shape[0] == 3
-                torch.testing.assert_close(value, expected[key].expand_as(value))
-            else:
-                torch.testing.assert_close(value, expected[key])
+            own = key.replace(".norm.", ".")
+            for other, name in (("means", "running_mean"), ("variances", "running_var")):
+                if own.endswith(f".{other}"):
+                    own = own.removesuffix(other) + name
+                    assert value.shape == (2, *expected[own].shape)
+            torch.testing.assert_close(value, expected[own].expand_as(value))
+        keys = {key.replace(".norm.", ".") for key in trunk.state_dict()}
+        assert expected.keys() <= keys
+        assert (expected.keys() == keys) is not shared
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -282,6 +286,7 @@ def test_split_statistics_are_those_of_the_streams_own_batches() -> None:
     selected = split_statistics(network, 2)
     split = network[1]
     assert isinstance(split, StreamNorm2d)
+    assert [name for name, _ in network.named_parameters()][-1] == "1.norm.bias"
     batches = [torch.randn(5, 2, 4, 4) * (1 + 3 * s) + s for s in range(2)]
     for stream, batch in enumerate(batches):
         selected.stream = stream
@@ -294,13 +299,27 @@ def test_split_statistics_are_those_of_the_streams_own_batches() -> None:
         split_statistics(nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False)), 2)
 
 
+def test_what_synchronises_normalisations_finds_those_of_the_streams() -> None:
+    network = trained(small())
+    images, keypoints = people(3, seed=2)
+    with torch.inference_mode():
+        expected = network(images, keypoints)
+        keys = list(network.state_dict())
+        converted = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        torch.testing.assert_close(converted(images, keypoints), expected)
+    assert list(converted.state_dict()) == keys
+    norms = [m for m in converted.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    assert {type(norm) for norm in norms} == {nn.SyncBatchNorm}
+    assert len(norms) == 3 + 3 * 6 + 4  # the stem, three inception blocks, a head a stream
+
+
 def test_own_statistics_describe_as_in_training() -> None:
     """With momentum 1 a test batch that repeats a training batch is normalised as that was."""
     gaps = []
     for own in (True, False):
         network = small(own_statistics=own)
         for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d | StreamNorm2d):
+            if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 1.0
         images, keypoints = people(12, (192, 96))
         with torch.no_grad():

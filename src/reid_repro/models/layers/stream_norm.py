@@ -9,7 +9,6 @@ has running statistics of its own: training is the same, a test normalises as th
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 
 class Selected:
@@ -20,33 +19,36 @@ class Selected:
 
 
 class StreamNorm2d(nn.Module):
-    """`nn.BatchNorm2d` with running statistics (streams, channels), from one that it replaces."""
+    """`nn.BatchNorm2d` with running statistics for each of several streams.
 
-    running_mean: Tensor
-    running_var: Tensor
+    The normalisation stays as a child, with the statistics of stream 0; so what converts such
+    modules, for several devices, finds it. Those of the others lie here, (streams - 1, channels).
+    """
+
+    means: Tensor
+    variances: Tensor
 
     def __init__(self, norm: nn.BatchNorm2d, streams: int, selected: Selected) -> None:
         super().__init__()
-        if norm.running_mean is None or norm.running_var is None or norm.momentum is None:
-            raise ValueError("a normalisation without running statistics or momentum has no split")
-        self.weight, self.bias = norm.weight, norm.bias
-        self.eps, self.momentum, self.selected = norm.eps, norm.momentum, selected
-        self.register_buffer("running_mean", norm.running_mean.repeat(streams, 1))
-        self.register_buffer("running_var", norm.running_var.repeat(streams, 1))
+        if norm.running_mean is None or norm.running_var is None:
+            raise ValueError("a normalisation without running statistics has none to split")
+        self.norm, self.selected = norm, selected
+        self.register_buffer("means", norm.running_mean.repeat(streams - 1, 1))
+        self.register_buffer("variances", norm.running_var.repeat(streams - 1, 1))
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalised `features` (n, c, h, w) of the selected stream."""
-        stream = self.selected.stream
-        return functional.batch_norm(
-            features,
-            self.running_mean[stream],
-            self.running_var[stream],
-            self.weight,
-            self.bias,
-            self.training,
-            self.momentum,
-            self.eps,
-        )
+        norm, stream = self.norm, self.selected.stream
+        if stream == 0:
+            normalised: Tensor = norm(features)
+            return normalised
+        first = norm.running_mean, norm.running_var
+        norm.running_mean, norm.running_var = self.means[stream - 1], self.variances[stream - 1]
+        try:
+            normalised = norm(features)
+        finally:
+            norm.running_mean, norm.running_var = first
+        return normalised
 
 
 def split_statistics(network: nn.Module, streams: int) -> Selected:
@@ -56,7 +58,7 @@ def split_statistics(network: nn.Module, streams: int) -> Selected:
     """
     selected = Selected()
     for parent in list(network.modules()):
-        for name, child in parent.named_children():
+        for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm2d):
                 setattr(parent, name, StreamNorm2d(child, streams, selected))
     return selected
