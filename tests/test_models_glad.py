@@ -96,7 +96,7 @@ def test_the_trunk_is_torchvisions(size: tuple[int, int], tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda state: state.pop("inception4e.branch1.conv.weight"), "branch1.conv.weight' is mis"),
+        (lambda state: state.pop("inception5b.branch1.conv.weight"), "branch1.conv.weight' is mis"),
         (lambda state: state.update(extra=torch.zeros(1)), "'extra' is unexpected"),
         (lambda state: state.update({"conv1.bn.bias": torch.zeros(3)}), "bias' has shape (3,)"),
     ],
@@ -310,7 +310,7 @@ def test_what_synchronises_normalisations_finds_those_of_the_streams() -> None:
     assert list(converted.state_dict()) == keys
     norms = [m for m in converted.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     assert {type(norm) for norm in norms} == {nn.SyncBatchNorm}
-    assert len(norms) == 3 + 3 * 6 + 4  # the stem, three inception blocks, a head a stream
+    assert len(norms) == 3 + 2 * 6 + 4  # the stem, two inception blocks, a head a stream
 
 
 def test_own_statistics_describe_as_in_training() -> None:

@@ -52,7 +52,7 @@ LAYOUTS = {
         (("3a", "3b"), ("4a", "4b", "4c", "4d", "4e"), ("5a", "5b")),
         lambda: torchvision.models.GoogLeNet_Weights.IMAGENET1K_V1,
     ),
-    "googlenet_small": Layout((("3a",), ("4e", "5b")), None),
+    "googlenet_small": Layout((("3a",), ("5b",)), None),
 }
 
 
