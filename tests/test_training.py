@@ -149,13 +149,13 @@ def test_sigkill_in_mid_epoch_loses_at_most_that_epoch(data: Path, tmp_path: Pat
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("*.pt")):
+    while not list(tmp_path.glob("[!.]*.pt")):
         assert process.poll() is None, "the training ended by itself"
         assert time.monotonic() < deadline, "no checkpoint in two minutes"
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    file = next(tmp_path.glob("*.pt"))
+    file = next(tmp_path.glob("[!.]*.pt"))
     done = len(torch.load(file, weights_only=False)["history"])
     assert done >= 1
     assert _next_epoch(data, run, tmp_path) == done + 1
@@ -338,7 +338,7 @@ def test_no_checkpoint_is_written_of_weights_that_are_no_numbers(
     run = settings(learning_rate=1e30, warmup=0, optimizer="sgd", epochs=3)
     with pytest.raises(UserError):
         trained(data, run, tmp_path)
-    for file in tmp_path.glob("*.pt"):
+    for file in tmp_path.glob("[!.]*.pt"):
         weights = torch.load(file, weights_only=False)["model"].values()
         assert all(torch.isfinite(weight).all() for weight in weights)
 

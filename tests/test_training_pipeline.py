@@ -205,7 +205,7 @@ def test_threads_are_those_asked_for_or_the_cores() -> None:
 
 def epoch(batches: Batches, config: TrainingConfig, number: int = 0) -> list[torch.Tensor]:
     order = [[0, 3, 5, 9], [1, 1, 2, 8]]
-    return [batch.images for batch in batches.training(order, config, seed=0, epoch=number)]
+    return [batch.images.clone() for batch in batches.training(order, config, seed=0, epoch=number)]
 
 
 def test_batches_do_not_depend_on_threads_memory_or_devices(
@@ -249,7 +249,7 @@ def test_batches_are_normalised_augmented_images_with_their_places(store: ImageS
 
 def test_test_batches_are_plain_and_the_last_is_short(store: ImageStore) -> None:
     batches = Batches(Pixels(store, np.arange(10), size=SIZE, keep=False), device=CPU)
-    found = [batch.images for batch in batches.test([[0, 1, 2, 3], [9]])]
+    found = [batch.images.clone() for batch in batches.test([[0, 1, 2, 3], [9]])]
     assert [len(images) for images in found] == [4, 1]
     mean, std = torch.tensor(augment.IMAGENET_MEAN), torch.tensor(augment.IMAGENET_STD)
     plain = (torch.from_numpy(store[9].copy()) / 255 - mean) / std

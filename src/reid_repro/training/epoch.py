@@ -48,13 +48,16 @@ class Epochs:
         self._steps = config.iterations or (config.epochs or 0) * len(sampler)
         self.count = -(-self._steps // len(sampler))
 
+    def length(self, epoch: int) -> int:
+        """How many steps epoch number `epoch`, from 0, has; the last may be cut short."""
+        return min(len(self._sampler), self._steps - epoch * len(self._sampler))
+
     def run(self, epoch: int) -> Row:
         """Epoch number `epoch`, from 0; the means over its images."""
         self._model.train()
         began = time.perf_counter()
         self._sampler.epoch = epoch
-        first = epoch * len(self._sampler)
-        length = min(len(self._sampler), self._steps - first)
+        first, length = epoch * len(self._sampler), self.length(epoch)
         sums = torch.zeros(len(MEANS), dtype=torch.float64, device=self._fabric.device)
         seen, rate, accurate = 0, 0.0, True
         batches = self._batches.training(

@@ -57,28 +57,39 @@ class Trained:
     rank: int
 
 
-def train(
+@dataclass(frozen=True)
+class Prepared:
+    """All that a training needs, before its first step; `model` is the network as it was built."""
+
+    fabric: Fabric
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    epochs: Epochs
+    num_classes: int
+    precision: str
+
+    def parts(self) -> dict[str, Any]:
+        """What a checkpoint holds the state of; fp16's loss scale is the precision's."""
+        precision = self.fabric.strategy.precision
+        return {"model": self.model, "optimizer": self.optimizer, "precision": precision}
+
+
+def prepare(
     run: ResolvedRun,
     store: ImageStore,
     splits: pd.DataFrame,
-    *,
-    data_hash: str,
-    checkpoints: Path,
     places: npt.NDArray[np.float32] | None = None,
-) -> Trained:
-    """Train `run` on the `train` rows of `splits`, going on from a checkpoint if there is one.
+) -> Prepared:
+    """Start the processes, build the network, the optimiser and the input pipeline.
 
-    `places` are the part boxes or keypoints of every image of the store, where the network needs
-    them. Raises UserError where the data do not suffice or the loss stops being a number.
+    Raises UserError where the data do not suffice.
     """
-    began = time.perf_counter()
     config = run.training
     precision = best_precision() if config.precision == "auto" else config.precision
     _repeatable()
     fabric = distributed.connect(config, precision)
     _seed(run.seed, epoch=0)
     rows, labels = _labels(store, splits, run.dataset)
-    sampler = _sampler(labels, config, run.seed)
     num_classes = int(labels.max()) + 1
     options = run.model.model_dump(exclude={"name"})
     model = models.build(run.model.name, num_classes, **options)
@@ -105,8 +116,30 @@ def train(
         rank=fabric.global_rank,
         world=fabric.world_size,
     )
+    sampler = _sampler(labels, config, run.seed)
+    epochs = Epochs(fabric, run.run, runner, stepper, batches, sampler, config, run.seed)
+    return Prepared(fabric, model, optimizer, epochs, num_classes, precision)
+
+
+def train(
+    run: ResolvedRun,
+    store: ImageStore,
+    splits: pd.DataFrame,
+    *,
+    data_hash: str,
+    checkpoints: Path,
+    places: npt.NDArray[np.float32] | None = None,
+) -> Trained:
+    """Train `run` on the `train` rows of `splits`, going on from a checkpoint if there is one.
+
+    `places` are the part boxes or keypoints of every image of the store, where the network needs
+    them. Raises UserError where the data do not suffice or the loss stops being a number.
+    """
+    began = time.perf_counter()
+    ready = prepare(run, store, splits, places)
+    fabric, epochs = ready.fabric, ready.epochs
     settings = run.model_dump(mode="json")
-    settings |= {"data": data_hash, "precision": precision, "places": _digest(places)}
+    settings |= {"data": data_hash, "precision": ready.precision, "places": _digest(places)}
     keeper = Checkpoints(checkpoints, network=run.model.name, settings=settings)
     state: dict[str, Any] = {
         "history": [],
@@ -115,15 +148,9 @@ def train(
         "wall_seconds": 0.0,
         "peak_memory_mib": 0.0,
     }
-    plain: dict[str, Any] = {
-        "model": model,
-        "optimizer": optimizer,
-        "precision": fabric.strategy.precision,
-    }
-    if _resume(fabric, keeper, state, plain):
+    if _resume(keeper, state, ready):
         fabric.print(f"{run.run}: going on after epoch {len(state['history'])}")
     before = state["wall_seconds"]
-    epochs = Epochs(fabric, run.run, runner, stepper, batches, sampler, config, run.seed)
     for epoch in range(len(state["history"]), epochs.count):
         _seed(run.seed, epoch)
         row = epochs.run(epoch)
@@ -131,34 +158,30 @@ def train(
         state["wall_seconds"] = before + time.perf_counter() - began
         state["peak_memory_mib"] = max(state["peak_memory_mib"], peak_memory_mib())
         if fabric.global_rank == 0:
-            keeper.save(state | {name: part.state_dict() for name, part in plain.items()})
+            keeper.save(state | {name: part.state_dict() for name, part in ready.parts().items()})
         fabric.print(_line(run.run, row, epochs.count))
+    history = pd.DataFrame(state.pop("history"), columns=HISTORY)
     return Trained(
-        model=model,
-        num_classes=num_classes,
-        history=pd.DataFrame(state["history"], columns=HISTORY),
-        precision=precision,
-        resumed=state["resumed"],
-        started=state["started"],
-        wall_seconds=state["wall_seconds"],
-        peak_memory_mib=state["peak_memory_mib"],
+        model=ready.model,
+        num_classes=ready.num_classes,
+        history=history,
+        precision=ready.precision,
         rank=fabric.global_rank,
+        **state,
     )
 
 
-def _resume(
-    fabric: Fabric, keeper: Checkpoints, state: dict[str, Any], plain: dict[str, Any]
-) -> bool:
-    """Fill `state` and the `plain` parts from the checkpoint; False where there is none.
+def _resume(keeper: Checkpoints, state: dict[str, Any], ready: Prepared) -> bool:
+    """Fill `state` and what is `ready` from the checkpoint; False where there is none.
 
     The first process reads it for all: they must agree on where to go on.
     """
-    saved = keeper.load() if fabric.global_rank == 0 else None
-    if fabric.world_size > 1:
-        saved = fabric.broadcast(saved)
+    saved = keeper.load() if ready.fabric.global_rank == 0 else None
+    if ready.fabric.world_size > 1:
+        saved = ready.fabric.broadcast(saved)
     if saved is None:
         return False
-    for name, part in plain.items():
+    for name, part in ready.parts().items():
         part.load_state_dict(saved.pop(name))
     state.update(saved)
     state["resumed"] += 1

@@ -65,6 +65,11 @@ class Pixels:
         """Whether each image is decoded only once."""
         return self._kept is not None
 
+    @property
+    def complete(self) -> bool:
+        """Whether every image has been decoded and kept."""
+        return self.keeps and bool(self._decoded.all())
+
     def images(self, positions: IntArray) -> list[UInt8Array]:
         """The images at `positions`, not to be written to. Raises UserError for a damaged one."""
         if self._kept is None:
