@@ -15,7 +15,7 @@ rule extract_features:
         "results/benchmarks/features/{run}/{subset}.tsv"
     conda:
         "../envs/reid-repro.yaml"
-    threads: 8
+    threads: NETWORK_THREADS
     resources:
         mem_mb=8000,
         runtime=240,

@@ -15,7 +15,7 @@ rule train:
         "results/benchmarks/models/{run}.tsv"
     conda:
         "../envs/reid-repro.yaml"
-    threads: 8
+    threads: NETWORK_THREADS
     resources:
         mem_mb=8000,
         runtime=2880,
