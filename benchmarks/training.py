@@ -116,8 +116,10 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def own_loop(run: ResolvedRun, size: Size, folder: Path, repeats: int) -> dict[str, Any]:
-    """The project's loop in turns with the bound."""
+def own_loop(
+    run: ResolvedRun, size: Size, folder: Path, repeats: int
+) -> tuple[dict[str, Any], Callable[[int], float]]:
+    """The project's loop in turns with the bound, and that bound."""
     store, splits = write_images(folder, size)
     began = time.perf_counter()
     ready = prepare(run, store, splits)
@@ -131,7 +133,7 @@ def own_loop(run: ResolvedRun, size: Size, folder: Path, repeats: int) -> dict[s
     for repeat in range(repeats):
         loops.append(float(ready.epochs.run(repeat + 1)["seconds"] or 0))
         bounds.append(bound(steps))
-    return {
+    found = {
         "images_per_second": round(images / min(loops), 1),
         "bound_images_per_second": round(images / min(bounds), 1),
         "ratio": round(min(bounds) / min(loops), 3),
@@ -145,6 +147,7 @@ def own_loop(run: ResolvedRun, size: Size, folder: Path, repeats: int) -> dict[s
         "epochs": repeats,
         "batches": steps,
     }
+    return found, bound
 
 
 def at_once(options: argparse.Namespace) -> dict[str, Any]:
@@ -165,16 +168,18 @@ def at_once(options: argparse.Namespace) -> dict[str, Any]:
     return rates
 
 
-def peers(run: ResolvedRun, size: Size, folder: Path, device: str) -> dict[str, Any]:
+def peers(
+    run: ResolvedRun, size: Size, folder: Path, bound: Callable[[int], float]
+) -> dict[str, Any]:
     """The same files, network and batches through the peers' loops; or why not."""
     work = Work(
         files=[folder / f"{number:05d}.jpg" for number in range(size.images)],
         identities=(np.arange(size.images) // 6).tolist(),
         side=size.side,
         batch=BATCH,
-        device=torch.device(device),
+        device=torch.device(size.device),
         network=run.model.model_dump(exclude={"name"}),
-        config=run.training,
+        bound=bound,
     )
     found: dict[str, Any] = {}
     for name, peer in PEERS.items():
@@ -208,15 +213,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     )
     with tempfile.TemporaryDirectory() as folder:
         before = load()
-        loop = own_loop(run, size, Path(folder), options.repeats)
+        loop, _ = own_loop(run, size, Path(folder), options.repeats)
         print(json.dumps(loop), flush=True)
         if options.only_loop:
             return loop
         plain = run.training.model_copy(update={"precision": "32-true"})
         single = run.model_copy(update={"training": plain})
-        float32 = own_loop(single, size, Path(folder), options.repeats)
+        float32, bound = own_loop(single, size, Path(folder), options.repeats)
         print(json.dumps(float32), flush=True)
-        others = peers(run, size, Path(folder), size.device)
+        others = peers(run, size, Path(folder), bound)
     return {
         "size": options.size,
         "network": f"{size.network.backbone}, width {size.network.width}",

@@ -64,7 +64,13 @@ def test_a_measurement_has_all_that_the_page_shows(
     def present(work: training_peers.Work) -> dict[str, Any]:
         seen.append(work)
         assert all(file.is_file() for file in work.files)
-        return {"images_per_second": 1.0, "precision": "32-true"}
+        seconds = work.bound(1)
+        return {
+            "images_per_second": 1.0,
+            "bound_images_per_second": 2.0,
+            "ratio": 0.5 if seconds > 0 else 0.0,
+            "precision": "32-true",
+        }
 
     monkeypatch.setattr(training, "PEERS", {"one": present, "two": absent})
     monkeypatch.setattr(training, "at_once", lambda options: {"1 x 2": 10.0, "2 x 1": 12.0})
@@ -78,7 +84,7 @@ def test_a_measurement_has_all_that_the_page_shows(
     assert run["loop_float32"]["precision"] == "32-true"
     page = render([json.loads(json.dumps(run))])
     assert "| two | peer is not installed: run this or that |" in page
-    assert f"| one | 32-true | 1 | {run['loop_float32']['bound_images_per_second']:,.0f} |" in page
+    assert "| one | 32-true | 1 | 2 | 0.500 |" in page
     assert "1 training of 2 threads: 10 images/s; 2 trainings of 1 thread: 12 images/s" in page
 
 
