@@ -154,10 +154,10 @@ class TrainingConfig(Strict):
             raise ValueError(
                 "identity_loss and metric_loss are both 'none': nothing would be learnt"
             )
-        if self.sampler == "uniform" and self.metric_loss == "triplet":
-            raise ValueError(
-                "metric_loss 'triplet' needs sampler 'identity': every anchor a positive"
-            )
+        pairs = self.metric_loss in ("triplet", "contrastive", "lifted")
+        if self.sampler == "uniform" and (pairs or self.identity_loss == "circle"):
+            loss = self.metric_loss if pairs else "circle"
+            raise ValueError(f"loss '{loss}' needs positives in a batch: set sampler to 'identity'")
         return self
 
 
