@@ -22,8 +22,8 @@ Text = Annotated[str, Field(min_length=3)]
 class Deviation(Strict):
     """One decision: what a paper says, what is done here and why, and what else could be done.
 
-    `paper` is the name of a file in workflow/papers, or `all`. `key` is a key of `model`, `training`
-    or `features`, or empty where the decision is no option.
+    `paper` is the name of a file in workflow/papers, or `all`. `key` is a key of `model`,
+    `training` or `features`, or empty where the decision is no option.
     """
 
     id: Annotated[str, Field(pattern=PLAIN_NAME)]
@@ -44,7 +44,7 @@ class DeviationsFile(Strict):
 
 
 def read(file: Path = FILE) -> tuple[Deviation, ...]:
-    """Every entry in the order of the file; UserError names a wrong key or an id that comes twice."""
+    """Every entry in the order of the file; UserError names a wrong key or a repeated id."""
     entries = checked(DeviationsFile, read_yaml(file), str(file)).deviations
     twice = [name for name, count in Counter(entry.id for entry in entries).items() if count > 1]
     if twice:

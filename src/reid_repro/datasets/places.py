@@ -99,7 +99,7 @@ def load(results: Path, dataset: str, kind: Literal["none", "parts", "keypoints"
         raise UserError(
             f"{file}: not {each} rows for each of {images:,} images; delete it and run again"
         )
-    values = table[columns].to_numpy(np.float32).reshape(images, each, len(columns))
+    values: np.ndarray = table[columns].to_numpy(np.float32).reshape(images, each, len(columns))
     if not np.isfinite(values).all():
         raise UserError(f"{file}: a coordinate is no number; delete it and run again")
     return values

@@ -93,14 +93,15 @@ class CHCM(nn.Module):
         for level, queries in enumerate(pyramid[1:]):
             keys = self.keys[level % len(self.keys)](context)  # Eq. 7
             context = self._attend(_tokens(queries), keys, context)  # Eqs. 8 and 9
-        added = self.restore(context).mT.reshape(features.shape)  # Eq. 5
+        added: Tensor = self.restore(context).mT.reshape(features.shape)  # Eq. 5
         return features + added
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         if self.softmax_over == "queries":
             return spread(queries, keys * self.scale if self.scale != 1 else keys, values)
-        heads = (tokens.unsqueeze(1) for tokens in (queries, keys, values))
-        return functional.scaled_dot_product_attention(*heads, scale=self.scale).squeeze(1)
+        query, key, value = (tokens.unsqueeze(1) for tokens in (queries, keys, values))
+        attended = functional.scaled_dot_product_attention(query, key, value, scale=self.scale)
+        return attended.squeeze(1)
 
     def _windows(self) -> list[int]:
         """H / N_i of the levels, coarse to fine (Eq. 3)."""

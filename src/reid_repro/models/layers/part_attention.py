@@ -34,7 +34,7 @@ class PartAttention(nn.Module):
         """The weights in float32."""
         hidden = self.norm(self.hidden(parts).float()).relu()
         # The mean over the channels is a product with the mean row of the second layer's matrix.
-        psi = (hidden * self.back.weight.mean(dim=0)).sum(-1)
+        psi: Tensor = (hidden * self.back.weight.mean(dim=0)).sum(-1)
         return (psi / self.temperature).softmax(-1)
 
 
