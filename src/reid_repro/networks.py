@@ -44,7 +44,7 @@ class CHCANetwork(ResidualNetwork):
     pooling: Literal["max", "average", "strided"] = "max"
     reduction: int = Field(2, ge=1)
     softmax_over: Literal["queries", "keys"] = "queries"
-    scaled: bool = False
+    scaled: bool = True
     shared_key: bool = True
     zero_output: bool = True
     too_small: Literal["error", "clamp"] = "error"
