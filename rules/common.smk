@@ -67,8 +67,16 @@ def settings_of_facts(wildcards):
 
 
 def settings_of_run(wildcards):
-    """What a training depends on."""
-    return PLAN.resolve(wildcards.run).model_dump_json()
+    """What a training depends on: neither its devices nor its workers change the weights."""
+    aside = {"training": {"devices", "workers"}}
+    return PLAN.resolve(wildcards.run).model_dump_json(exclude=aside)
+
+
+def gpus_of_run(wildcards):
+    """One a device of the training; none at demo scale."""
+    if PLAN.config.scale == "demo":
+        return 0
+    return PLAN.resolve(wildcards.run).training.devices
 
 
 def settings_of_reranker(wildcards):

@@ -5,7 +5,7 @@ rule extract_features:
         "results/models/{run}/weights.safetensors",
         "results/models/{run}/run.json",
         code_of_network,
-        code=code(*TRAINING, "phases/features.py"),
+        code=code(*TRAINING, "phases/features.py", "phases/models.py"),
     output:
         "results/features/{run}/{subset}.npy",
         "results/features/{run}/{subset}.parquet",

@@ -19,7 +19,7 @@ rule train:
     resources:
         mem_mb=8000,
         runtime=2880,
-        gpu=0 if PLAN.config.scale == "demo" else 1,
+        gpu=gpus_of_run,
     params:
         settings=settings_of_run,
     shell:

@@ -277,7 +277,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"pooling": "average"},
     {"pooling": "strided"},
     {"shared_key": False},
-    {"scaled": False},
+    {"scaled": True},
     {"reduction": 4},
     {"levels": 1},
     {"stages": (1, 4)},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
+import io
 import subprocess
 import sys
 from importlib import import_module
@@ -18,6 +20,7 @@ from reid_repro.config import FeatureConfig, TrainingConfig
 from reid_repro.errors import UserError
 from reid_repro.models import NETWORKS
 from reid_repro.networks import ModelConfig, needs
+from reid_repro.phases import catalogue
 from reid_repro.plan import Run
 
 KINDS = {
@@ -109,12 +112,18 @@ def test_a_number_of_seeds_stands_for_them(repository: Path) -> None:
 
 def test_what_a_user_asks_for_wins_over_a_paper(repository: Path) -> None:
     run = "ssrnet/ssrnet/rendered-vehicles/seed0"
-    asked = plan.load({"training": {"margin": 0.7}, "model": {"width": 8}}).resolve(run)
+    overrides = {"training": {"margin": 0.7}, "model": {"width": 8, "softmax_over": "keys"}}
+    planned = plan.load(overrides)
+    asked = planned.resolve(run)  # a network that has no softmax_over
+    chca = planned.resolve("chca/chca/rendered-vehicles/seed0").model
+    assert chca.model_dump()["softmax_over"] == "keys"
     assert (asked.training.margin, asked.model.width) == (0.7, 8)
-    glad = plan.load({"scale": "paper", "training": {"epochs": 3}}).resolve(
+    glad = plan.load({"scale": "paper", "training": {"epochs": 3, "milestones": [2]}}).resolve(
         "glad/glad/market1501/seed0"
     )
     assert (glad.training.epochs, glad.training.iterations) == (3, None)
+    with pytest.raises(UserError, match=r"glad: its length is in iterations; .*milestones"):
+        plan.load({"scale": "paper", "training": {"epochs": 3}})
 
 
 def test_a_network_without_its_places_is_not_planned(repository: Path) -> None:
@@ -122,6 +131,35 @@ def test_a_network_without_its_places_is_not_planned(repository: Path) -> None:
     assert needs(planned.resolve("glad/glad/market1501/seed0").model) == "keypoints"
     assert "glad" not in {run.variant for run in planned.runs}
     assert "it needs keypoints" in planned.left_out("glad", "glad", "market1501")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "left_out", "kept"),
+    [("rendered-vehicles", "glad", "pgan"), ("rendered-pedestrians", "pgan", "glad")],
+)
+def test_vehicles_have_no_joints_and_people_no_parts(
+    repository: Path, dataset: str, left_out: str, kept: str
+) -> None:
+    planned = plan.load({"evaluate_on": [dataset]})
+    variants = {(run.paper, run.variant) for run in planned.runs}
+    assert (left_out, left_out) not in variants
+    assert (kept, kept) in variants
+
+
+def test_the_list_of_networks_says_what_is_planned(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalogue.show(plan.load({"papers": ["baseline", "ssrnet"], "scale": "paper"}), csv=True)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    found = {row["run"]: row for row in rows}
+    bare, gb, full = (found[f"{n}"] for n in ("baseline/bnneck", "ssrnet/global", "ssrnet/ssrnet"))
+    assert bare["planned"] == "yes"
+    assert gb["planned"] == "no dataset at this scale"
+    assert f"{int(gb['parameters']):.2e}" == "2.35e+07"
+    assert f"{int(gb['macs']):.2e}" == "8.11e+09"
+    assert f"{int(full['parameters']):.2e}" == "3.45e+07"
+    assert all(row["source"] for row in rows)
+    assert gb["descriptor"] == "2048"
 
 
 def test_a_wrong_option_is_named_by_paper_and_variant(

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
 TINY: dict[str, Any] = {
+    "papers": ["baseline", "pgan", "gnn", "glad"],
     "datasets": {
         name: {
             "train_identities": 8,
@@ -33,6 +34,17 @@ TINY: dict[str, Any] = {
     "training": {"epochs": 2, "identities_per_batch": 4, "images_per_identity": 2},
     "statistics": {"resamples": 100},
     "timings": {"shrink": 50},
+}
+# Of the papers with networks of their own one run each, as small as the baseline's.
+TINY_PAPERS: dict[str, dict[str, Any]] = {
+    "papers/pgan.yaml": {
+        "variants": {"grid": {"ablation": True}, "uniform": {"ablation": True}},
+        "scales": {"demo": {"model": {"dimension": 16}}},
+    },
+    "papers/glad.yaml": {
+        "variants": {"baseline": {"ablation": True}},
+        "scales": {"demo": {"model": {"width": 8, "maps": 16}, "training": {"epochs": 2}}},
+    },
 }
 # Two jobs at a time, each on one thread: on several, networks this small mostly wait for them.
 SNAKEMAKE = ("snakemake", "--cores", "2", "--max-threads", "1")
@@ -61,6 +73,8 @@ class Workspace:
                 shutil.copy2(source, target)
         space = cls(folder)
         space.configure(changes)
+        for name, paper in TINY_PAPERS.items():
+            space.configure(paper, name)
         space.git("init", "-q", "-b", "main")
         space.commit("tiny")
         return space

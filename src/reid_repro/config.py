@@ -8,6 +8,7 @@ Snakefile reads it on every start.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from reid_repro.checking import NAME, PLAIN_NAME, Scale, Strict, checked, merge, read_yaml
 from reid_repro.methods import ReRankerConfig
-from reid_repro.networks import ResidualNetwork
+from reid_repro.networks import OPTIONS
 from reid_repro.paper import PaperConfig, TableConfig
 
 __all__ = [
@@ -186,7 +187,8 @@ class TimingScale(Strict):
 class Config(Strict):
     """The whole configuration of one invocation.
 
-    `model` and `training` are what papers and variants change. `seeds` lists them, or says how many
+    `model` and `training` are what papers and variants change; each network takes the options of
+    `model` that it has. `seeds` lists them, or says how many
     there are. `ablations: all` plans every variant of every paper.
     """
 
@@ -196,12 +198,22 @@ class Config(Strict):
     papers: tuple[str, ...] = Field(min_length=1)
     evaluate_on: tuple[str, ...] = ()
     datasets: dict[Annotated[str, Field(pattern=NAME)], DatasetConfig]
-    model: ResidualNetwork = ResidualNetwork()
+    model: dict[str, Any] = Field(default_factory=dict)
     training: TrainingConfig
     features: FeatureConfig = FeatureConfig()
     statistics: StatisticsConfig = StatisticsConfig()
     timings: TimingScale = TimingScale()
     rerankers: dict[Annotated[str, Field(pattern=PLAIN_NAME)], ReRankerConfig]
+
+    @field_validator("model")
+    @classmethod
+    def _options_of_some_network(cls, value: dict[str, Any]) -> dict[str, Any]:
+        known = frozenset.union(*OPTIONS.values()) - {"name"}
+        for key in value.keys() - known:
+            guess = get_close_matches(key, known, n=1)
+            hint = f"did you mean '{guess[0]}'?" if guess else f"known: {', '.join(sorted(known))}"
+            raise ValueError(f"unknown key 'model.{key}'; {hint}")
+        return value
 
     @field_validator("seeds", mode="before")
     @classmethod

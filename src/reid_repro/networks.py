@@ -8,7 +8,7 @@ here, and why.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -44,7 +44,7 @@ class CHCANetwork(ResidualNetwork):
     pooling: Literal["max", "average", "strided"] = "max"
     reduction: int = Field(2, ge=1)
     softmax_over: Literal["queries", "keys"] = "queries"
-    scaled: bool = True
+    scaled: bool = False
     shared_key: bool = True
     zero_output: bool = True
     too_small: Literal["error", "clamp"] = "error"
@@ -63,7 +63,7 @@ class PGANNetwork(ResidualNetwork):
 
     name: Literal["pgan"]
     attention: Literal["parts", "uniform", "grid", "none"] = "parts"
-    parts: int = Field(8, ge=1)
+    parts: int = Field(8, ge=1, le=10)  # as many boxes are stored an image
     dimension: int = Field(512, ge=8, multiple_of=2)
     optimised: tuple[Feature, ...] = ("fusion", "global", "part")
     temperature: float = Field(0.1, gt=0)
@@ -132,10 +132,21 @@ ModelConfig = Annotated[
 ]
 
 
+# The options that each network has, by its name.
+OPTIONS: dict[str, frozenset[str]] = {
+    get_args(kind.model_fields["name"].annotation)[0]: frozenset(kind.model_fields)
+    for kind in get_args(get_args(ModelConfig)[0])
+}
+
+
 class ModelFile(Strict):
     """A network by itself, to be checked under its own key."""
 
     model: ModelConfig
+
+
+# Whose images know what: rendered sets of this subject hold it.
+SUBJECTS = {"parts": "vehicle", "keypoints": "pedestrian"}
 
 
 def needs(model: ModelConfig) -> Literal["none", "parts", "keypoints"]:

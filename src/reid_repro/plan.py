@@ -29,7 +29,7 @@ from reid_repro.config import (
     read_yaml,
 )
 from reid_repro.errors import UserError
-from reid_repro.networks import needs
+from reid_repro.networks import SUBJECTS, needs
 from reid_repro.runs import ResolvedRun, Run, resolve
 
 __all__ = ["NAME", "Plan", "ResolvedRun", "Run", "load"]
@@ -91,7 +91,8 @@ class Plan:
         if self.papers[paper].variants[variant].ablation and self.config.ablations != "all":
             return "an ablation, run with --config ablations=all"
         needed = needs(self.resolve(Run(paper, variant, dataset, 0)).model)
-        if needed != "none" and not self.is_rendered(dataset):
+        known = self.is_rendered(dataset) and self.dataset(dataset).subject == SUBJECTS.get(needed)
+        if needed != "none" and not known:
             return f"it needs {needed}, and '{dataset}' has none"
         return ""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from reid_repro.checking import Strict, checked, merge
 from reid_repro.config import Config, RenderedDataset, TrainingConfig
 from reid_repro.errors import UserError
-from reid_repro.networks import ModelConfig, ModelFile
+from reid_repro.networks import OPTIONS, ModelConfig, ModelFile
 from reid_repro.paper import PaperConfig
 
 
@@ -46,13 +46,6 @@ class ResolvedRun(Strict):
     training: TrainingConfig
 
 
-# The options that each network has, by its name.
-OPTIONS = {
-    kind.model_fields["name"].annotation.__args__[0]: set(kind.model_fields)
-    for kind in get_args(get_args(ModelConfig)[0])
-}
-
-
 def resolve(
     run: Run, config: Config, paper: PaperConfig, overrides: Mapping[str, Any]
 ) -> ResolvedRun:
@@ -69,10 +62,10 @@ def resolve(
     for layer in filter(None, layers):
         model = merge(model, dict(layer.model))
         training = merge(training, dict(layer.training))
-    known = OPTIONS.get(model.setdefault("name", "baseline"), set())
-    base = {key: value for key, value in config.model.model_dump().items() if key in known}
+    known = OPTIONS.get(model.setdefault("name", "baseline"), frozenset())
+    base = {key: value for key, value in config.model.items() if key in known}
     asked = {key: v for key, v in (overrides.get("model") or {}).items() if key in known}
-    training = merge(training, _asked_training(overrides, training))
+    training = merge(training, _asked_training(overrides, training, where))
     model = merge(base, merge(model, asked))
     return ResolvedRun(
         run=str(run),
@@ -93,10 +86,23 @@ def _training_defaults(config: Config, dataset: str) -> dict[str, Any]:
     return training
 
 
-def _asked_training(overrides: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
-    """The user's own settings win; a length in epochs replaces one in iterations."""
+def _asked_training(
+    overrides: Mapping[str, Any], training: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """The user's own settings win; a length in epochs replaces one in iterations.
+
+    Then what is counted in the old unit makes no sense any more: UserError asks for it.
+    """
     asked = dict(overrides.get("training") or {})
     for length, other in (("epochs", "iterations"), ("iterations", "epochs")):
-        if asked.get(length) is not None and training.get(other) is not None:
-            asked.setdefault(other, None)
+        if asked.get(length) is None or training.get(other) is None or other in asked:
+            continue
+        counted = ("warmup", "milestones" if training["schedule"] == "step" else "cosine_start")
+        missing = [key for key in counted if key not in asked and training[key]]
+        if missing:
+            raise UserError(
+                f"{where}: its length is in {other}; with training.{length} give "
+                f"{' and '.join(f'training.{key}' for key in missing)} in {length} too"
+            )
+        asked[other] = None
     return asked

@@ -36,7 +36,7 @@ class CHCA(nn.Module):
         pooling: Literal["max", "average", "strided"] = "max",
         reduction: int = 2,
         softmax_over: Literal["queries", "keys"] = "queries",
-        scaled: bool = True,
+        scaled: bool = False,
         shared_key: bool = True,
         zero_output: bool = True,
         too_small: Literal["error", "clamp"] = "error",

@@ -42,14 +42,14 @@ def entries(plan: Plan) -> Iterator[Entry]:
             if key not in known:
                 cost = complexity(resolved.model.name, options, num_classes=CLASSES, size=size)
                 known[key] = cost.parameters, cost.macs, cost.dimension
-            reasons = {plan.left_out(name, variant, dataset) for dataset in datasets}
+            reasons = [plan.left_out(name, variant, one) for one in plan.datasets_of(name)]
             yield Entry(
                 f"{name}/{variant}",
                 settings.title,
                 resolved.model.name,
                 f"{size[0]} x {size[1]}",
                 *known[key],
-                planned="yes" if "" in reasons else next(iter(reasons)),
+                planned="yes" if "" in reasons else (reasons or ["no dataset at this scale"])[0],
                 source=settings.source,
             )
 

@@ -9,9 +9,8 @@ import pandas as pd
 from reid_repro.datasets.places import FILLED, Kind, places_file, true_keypoints, true_parts
 from reid_repro.errors import UserError
 from reid_repro.files import read_parquet, write_parquet
+from reid_repro.networks import SUBJECTS
 from reid_repro.plan import Plan
-
-SUBJECTS = {"parts": "vehicle", "keypoints": "pedestrian"}
 
 
 def run(plan: Plan, dataset: str, kind: Kind, results: Path) -> str:

@@ -100,6 +100,7 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
         common,
         datasets=cards.dataset_cards(plan, results, assets),
         not_run=_not_run(plan),
+        deviations=deviations.of_paper(deviations.read(), "all"),
         root="",
     )
     return write(report, assets, pages)[::-1]

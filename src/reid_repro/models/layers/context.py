@@ -43,7 +43,7 @@ class CHCM(nn.Module):
         levels: int = 3,
         pooling: Literal["max", "average", "strided"] = "max",
         softmax_over: Literal["queries", "keys"] = "queries",
-        scaled: bool = True,
+        scaled: bool = False,
         shared_key: bool = True,
         zero_output: bool = True,
         too_small: Literal["error", "clamp"] = "error",
