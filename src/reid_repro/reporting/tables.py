@@ -67,7 +67,7 @@ class ResultTable:
     scale: str
     level: str
     groups: tuple[Group, ...]
-    left_out: tuple[tuple[str, str], ...]  # rows that are not run: their titles, and why
+    left_out: tuple[tuple[str, str, str], ...]  # rows not run: titles, why, the option to run them
     item: Item
 
     @property
@@ -124,9 +124,15 @@ def result_table(
         scale=str(frame["scale"].iloc[0]),
         level=formats.level(float(frame["level"].iloc[0])),
         groups=groups,
-        left_out=tuple((", ".join(titles), why) for why, titles in (left_out or {}).items()),
+        left_out=tuple(_left_out(titles, why) for why, titles in (left_out or {}).items()),
         item=item,
     )
+
+
+def _left_out(titles: Sequence[str], why: str) -> tuple[str, str, str]:
+    """The titles of rows that are not run, the reason, and the option that it ends with."""
+    reason, dashes, option = why.partition("--")
+    return "; ".join(titles), reason, dashes + option
 
 
 def head(metric: str) -> str:
