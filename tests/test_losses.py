@@ -269,3 +269,21 @@ def test_a_loss_without_a_branch_to_read_is_refused() -> None:
     criterion = ReIDLoss(configuration(identity_loss="circle", metric_loss="none"))
     with pytest.raises(ValueError, match=r"training.identity_loss is 'circle'"):
         criterion(Outputs({}, logits), labels)
+
+
+@pytest.mark.parametrize(
+    ("identity", "metric", "features", "logits"),
+    [
+        ("cross_entropy", "triplet", True, True),
+        ("cross_entropy", "none", False, True),
+        ("circle", "none", True, False),
+        ("circle", "instance", True, False),
+        ("none", "lifted", True, False),
+    ],
+)
+def test_what_no_loss_reads_is_left_out(
+    identity: str, metric: str, features: bool, logits: bool
+) -> None:
+    outputs = Outputs({"a": torch.randn(4, 3)}, {"a": torch.randn(4, 2)})
+    read = ReIDLoss(configuration(identity_loss=identity, metric_loss=metric)).read(outputs)
+    assert read == Outputs(outputs.features if features else {}, outputs.logits if logits else {})

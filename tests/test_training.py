@@ -25,10 +25,9 @@ from reid_repro.files import read_parquet
 from reid_repro.models.outputs import Outputs
 from reid_repro.networks import BaselineNetwork
 from reid_repro.plan import ResolvedRun
-from reid_repro.training import schedule
+from reid_repro.training import distributed, schedule
 from reid_repro.training.epoch import Epochs, Row
 from reid_repro.training.features import extract, rows_of
-from reid_repro.training.guard import FiniteGuard
 from reid_repro.training.loop import Trained, train
 
 TIMES = ["images_per_second", "seconds"]
@@ -193,6 +192,21 @@ def test_other_settings_do_not_resume_a_foreign_checkpoint(
     assert _next_epoch(data, settings(margin=0.5), checkpoints) == 1
 
 
+def test_a_run_goes_on_with_other_workers_and_devices(
+    data: Path, whole: Trained, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they are changes no step; here two devices are asked for and one is given."""
+    real = distributed.connect
+    monkeypatch.setattr(
+        distributed,
+        "connect",
+        lambda config, precision: real(config.model_copy(update={"devices": 1}), precision),
+    )
+    resumed = trained(data, settings(workers=3, devices=2), checkpoints)
+    assert resumed.resumed >= 1
+    assert_same(resumed, whole)
+
+
 def test_a_damaged_checkpoint_is_named_and_set_aside(
     data: Path, whole: Trained, checkpoints: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -317,21 +331,6 @@ def test_optimisers_take_the_steps_of_their_papers(name: str) -> None:
     assert frozen == 1
 
 
-def test_a_gradient_that_is_no_number_stops_the_run_before_the_step() -> None:
-    weight = torch.nn.Parameter(torch.ones(2))
-    guard = FiniteGuard("a/run", torch.device("cpu"))
-    weight.grad = torch.tensor([1.0, 2.0])
-    guard.look(1, 1, torch.tensor(0.5), [weight])
-    assert guard.loss == 0.5
-    weight.grad = torch.tensor([1.0, float("inf")])
-    with pytest.raises(UserError, match="a/run: the norm of the gradient is inf in epoch 2, batch"):
-        guard.look(2, 3, torch.tensor(0.5), [weight])
-    with pytest.raises(UserError, match="a/run: the loss is nan in epoch 2, batch 4; lower"):
-        guard.look(2, 4, torch.tensor(float("nan")), [weight])
-    scaled = FiniteGuard("a/run", torch.device("cpu"), gradient=False)
-    scaled.look(2, 3, torch.tensor(0.5), [weight])
-
-
 def test_no_checkpoint_is_written_of_weights_that_are_no_numbers(
     data: Path, tmp_path: Path
 ) -> None:
@@ -402,10 +401,14 @@ def test_places_reach_the_network_in_training_and_at_test_time(
 
 
 def test_other_places_do_not_resume_a_foreign_checkpoint(
-    data: Path, whole: Trained, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    boxes = np.zeros((len(ImageStore.open(data)), 3, 4), np.float32)
-    assert _next_epoch(data, settings(), checkpoints, places=boxes) == 1
+    monkeypatch.setattr(models, "build", lambda name, num_classes, **options: Placed(num_classes))
+    boxes = np.random.default_rng(0).random((len(ImageStore.open(data)), 3, 4), dtype=np.float32)
+    run = settings(epochs=3, sampler="uniform", metric_loss="none")
+    assert _next_epoch(data, run, tmp_path, after=1, places=boxes) == 2
+    assert _next_epoch(data, run, tmp_path, places=boxes) == 2
+    assert _next_epoch(data, run, tmp_path, places=boxes / 2) == 1
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -146,6 +146,35 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused() -> None:
         distributed.connect(config, "32-true")
 
 
+SLURM = {"SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "1", "SLURM_NTASKS": "1", "SLURM_PROCID": "0",
+         "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NODELIST": "127.0.0.1"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({}, "asks for 2 processes, but the launcher has started 1; start as many"),
+        ({"SLURM_NTASKS_PER_NODE": "1"}, "is 2: .*`--ntasks-per-node=1` does not match"),
+    ],
+    ids=["world size", "tasks a node"],
+)
+def test_another_number_of_processes_than_asked_for_is_refused(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, str], message: str
+) -> None:
+    """One task of Slurm, where the recipe asks for two devices."""
+    for name in (*RANKS, "SLURM_NTASKS_PER_NODE", "SLURM_NNODES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (SLURM | more).items():
+        monkeypatch.setenv(name, value)
+    config = run(1).training.model_copy(update={"devices": 2})
+    try:
+        with pytest.raises(UserError, match=f"training.devices {message}"):
+            distributed.connect(config, "32-true")
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
 def test_only_the_first_of_several_processes_takes_the_lock_and_writes_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_network_with_part_boxes_is_trained_loaded_and_used(results: Path) -> 
     out = results / "models" / RUN
     facts: dict[str, Any] = json.loads((out / "run.json").read_text())
     assert facts["num_classes"] == 4
+    assert facts["world_size"] == 1
     assert len(pd.read_csv(out / "history.csv")) == 1
     assert not (results / "checkpoints" / RUN).exists()
     network, settings = model_phase.load(RUN, results)

@@ -7,6 +7,7 @@ one after it.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from reid_repro.models.layers.resnet import ResNet, load_weights
@@ -33,8 +34,8 @@ class Baseline(nn.Module):
 
     def forward(self, images: Tensor) -> Outputs | Tensor:
         """`images` (n, 3, h, w), normalised."""
-        # The pooled feature leaves autocast's half precision: distances and the neck need float32.
-        feature = self.backbone(images).mean(dim=(2, 3)).float()
+        # Pooled in float32, whatever the map: distances and the neck need it.
+        feature = self.backbone(images).mean(dim=(2, 3), dtype=torch.float32)
         descriptor: Tensor = self.neck(feature)
         if not self.training:
             return descriptor

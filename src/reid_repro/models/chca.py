@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from reid_repro.models.layers.context import CHCM
@@ -79,8 +80,8 @@ class CHCA(nn.Module):
 
     def forward(self, images: Tensor) -> Outputs | Tensor:
         """`images` (n, 3, h, w), normalised. Raises ValueError where a level does not fit."""
-        # The pooled feature leaves autocast's half precision: distances and the neck need float32.
-        feature = self.feature_map(images).mean(dim=(2, 3)).float()
+        # Pooled in float32, whatever the map: distances and the neck need it.
+        feature = self.feature_map(images).mean(dim=(2, 3), dtype=torch.float32)
         descriptor: Tensor = self.neck(feature)
         if not self.training:
             return descriptor

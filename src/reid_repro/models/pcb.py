@@ -28,13 +28,12 @@ def pool_stripes(features: Tensor, stripes: int) -> Tensor:
             f"a feature map of {height} rows has no {stripes} stripes; "
             "enlarge the image or lower model.stripes"
         )
-    rows = torch.zeros(stripes, height)
-    for index in range(stripes):
-        rows[index, index * height // stripes : -(-(index + 1) * height // stripes)] = 1
-    size = rows.sum(1, keepdim=True).to(features.device)
-    profile = features.mean(3).transpose(1, 2)
-    # Ones and zeros are exact in half precision; the division is left to float32.
-    return (rows.to(features.device, profile.dtype) @ profile).float() / size
+    profile = features.mean(3, dtype=torch.float32)
+    edges = [
+        (index * height // stripes, -(-(index + 1) * height // stripes)) for index in range(stripes)
+    ]
+    # Not torch's adaptive pooling, whose gradient on a GPU adds up in no fixed order.
+    return torch.stack([profile[:, :, top:bottom].mean(2) for top, bottom in edges], 1)
 
 
 class PCB(nn.Module):

@@ -76,7 +76,10 @@ class AttentionBranch(nn.Module):
         """F_Attn and f_Attn."""
         attended = self.attend(features)
         embedded = self.convolution(attended)
-        pooled = embedded.mean((2, 3)) if self.pool is None else self.pool(embedded)
+        if self.pool is None:
+            pooled = embedded.mean((2, 3), dtype=torch.float32)
+        else:
+            pooled = self.pool(embedded)
         return attended, self.linear(pooled).float()
 
 
@@ -190,7 +193,7 @@ class SSRNet(nn.Module):
         if self.transformer is not None:
             images = self.transformer(images)
         features = self.backbone(images)
-        pooled = {"global": features.mean((2, 3)).float()}
+        pooled = {"global": features.mean((2, 3), dtype=torch.float32)}
         # Section 3.2: f_G, also the node of the graph, is the vector behind the normalisation.
         necked = {"global": self.necks["global"](pooled["global"])}
         attended, attention = features, None

@@ -60,6 +60,7 @@ def run(plan: Plan, name: str, results: Path, *, threads: int = 0) -> None:
             "machine": devices.machine(),
             "precision": trained.precision,
             "threads": torch.get_num_threads(),
+            "world_size": trained.world_size,
             "started": trained.started,
             "wall_seconds": round(trained.wall_seconds, 1),
             "resumed": trained.resumed,

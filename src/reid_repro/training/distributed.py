@@ -7,6 +7,10 @@ normalisation uses the statistics of the whole batch.
 The gradient, in full: every process differentiates the same loss L of the gathered outputs. The
 backward pass of `gather` adds up over `world` processes, which gives each world * dL/d(its
 outputs); DistributedDataParallel takes the mean of the parameters' gradients. Together: dL/dw.
+
+It waits for the gradient of every parameter that learns. Those that no loss reaches are frozen
+before (`dry_run`), so that it need not search the graph for them in each step
+(`find_unused_parameters`), and their gradient is None as on one process.
 """
 
 from __future__ import annotations
@@ -42,7 +46,8 @@ def connect(config: TrainingConfig, precision: str) -> Fabric:
     """Fabric on `config.devices` devices, or on the processes that torchrun has started.
 
     Starts the other processes where torchrun has not: each runs this very command again. Raises
-    UserError if there are too few GPUs or they do not divide the batch.
+    UserError if there are too few GPUs or they do not divide the batch, and if another launcher
+    (Slurm's srun) has started another number of processes.
     """
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     devices, nodes = config.devices, 1
@@ -70,7 +75,17 @@ def connect(config: TrainingConfig, precision: str) -> Fabric:
         strategy=strategy,
         plugins=plugin,
     )
-    fabric.launch()
+    try:
+        fabric.launch()
+    except ValueError as error:  # Slurm's tasks a node or nodes are not those asked for
+        message = " ".join(str(error).split())
+        raise UserError(f"training.devices is {config.devices}: {message}") from None
+    if fabric.world_size != devices * nodes:
+        raise UserError(
+            f"training.devices asks for {devices * nodes} processes, but the launcher has started "
+            f"{fabric.world_size}; start as many (under Slurm: tasks of srun), or change "
+            "training.devices"
+        )
     return fabric
 
 
@@ -104,7 +119,10 @@ def gather(own: Tensor) -> Tensor:
 
 
 def gathered(outputs: Outputs, world: int) -> Outputs:
-    """The outputs for the whole batch; with one process `outputs` themselves."""
+    """The outputs for the whole batch; with one process `outputs` themselves.
+
+    Give it only what a loss reads: what is gathered has a gradient, if one of zeros.
+    """
     if world == 1:
         return outputs
     branches = [*outputs.features.values(), *outputs.logits.values()]

@@ -43,7 +43,7 @@ class Epochs:
         self._model, self._optimizer = model, optimizer
         self._batches, self._sampler, self._config = batches, sampler, config
         self._criterion = ReIDLoss(config)
-        self._guard = FiniteGuard(name, fabric.device, gradient=not _scales(fabric))
+        self._guard = FiniteGuard(name, fabric.device, scaler=_scaler(fabric))
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self._steps = config.iterations or (config.epochs or 0) * len(sampler)
         self.count = -(-self._steps // len(sampler))
@@ -89,7 +89,8 @@ class Epochs:
     def _step(self, batch: Batch, epoch: int, number: int) -> tuple[Tensor, bool]:
         """One step; the means over its images as `MEANS`, and whether there was an accuracy."""
         places = () if batch.places is None else (batch.places,)
-        outputs = gathered(self._model(batch.images, *places), self._fabric.world_size)
+        read = self._criterion.read(self._model(batch.images, *places))
+        outputs = gathered(read, self._fabric.world_size)
         loss = self._criterion(outputs, batch.labels)
         self._optimizer.zero_grad(set_to_none=True)
         self._fabric.backward(loss.total)
@@ -102,6 +103,6 @@ class Epochs:
         return torch.stack([*(part.detach() for part in loss), right]), accurate
 
 
-def _scales(fabric: Fabric) -> bool:
-    """Whether an fp16 loss scaler is at work."""
-    return getattr(fabric.strategy.precision, "scaler", None) is not None
+def _scaler(fabric: Fabric) -> torch.amp.GradScaler | None:
+    """The fp16 loss scaler, where one is at work."""
+    return getattr(fabric.strategy.precision, "scaler", None)

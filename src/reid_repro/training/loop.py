@@ -29,7 +29,7 @@ from reid_repro.datasets.images import ImageStore
 from reid_repro.devices import best_precision, peak_memory_mib
 from reid_repro.errors import UserError
 from reid_repro.plan import ResolvedRun
-from reid_repro.training import distributed, schedule
+from reid_repro.training import distributed, dry_run, schedule
 from reid_repro.training.batches import Batches
 from reid_repro.training.checkpoint import Checkpoints
 from reid_repro.training.epoch import HISTORY, Epochs
@@ -55,6 +55,7 @@ class Trained:
     wall_seconds: float
     peak_memory_mib: float
     rank: int
+    world_size: int
 
 
 @dataclass(frozen=True)
@@ -82,18 +83,17 @@ def prepare(
 ) -> Prepared:
     """Start the processes, build the network, the optimiser and the input pipeline.
 
-    Raises UserError where the data do not suffice.
+    Raises UserError where the data do not suffice or the network does not take them; no image has
+    been decoded then.
     """
     config = run.training
     precision = best_precision() if config.precision == "auto" else config.precision
     _repeatable()
-    fabric = distributed.connect(config, precision)
-    _seed(run.seed, epoch=0)
     rows, labels = _labels(store, splits, run.dataset)
     num_classes = int(labels.max()) + 1
-    options = run.model.model_dump(exclude={"name"})
-    model = models.build(run.model.name, num_classes, **options)
-    model = model.to(memory_format=torch.channels_last)
+    _seed(run.seed, epoch=0)
+    model = _network(run, num_classes, places)
+    fabric = distributed.connect(config, precision)
     if fabric.world_size > 1:
         model = distributed.synchronise(model, fabric.device)
     optimizer = schedule.optimizer(model.parameters(), config)
@@ -121,6 +121,19 @@ def prepare(
     return Prepared(fabric, model, optimizer, epochs, num_classes, precision)
 
 
+def _network(
+    run: ResolvedRun, num_classes: int, places: npt.NDArray[np.float32] | None
+) -> nn.Module:
+    """The network of `run`, without gradients for what no loss reads."""
+    options = run.model.model_dump(exclude={"name"})
+    try:
+        model = models.build(run.model.name, num_classes, **options)
+        dry_run.freeze_unread(model, run.training, places)
+    except ValueError as error:
+        raise UserError(f"{run.run}: {' '.join(str(error).split())}") from None
+    return model.to(memory_format=torch.channels_last)
+
+
 def train(
     run: ResolvedRun,
     store: ImageStore,
@@ -133,12 +146,14 @@ def train(
     """Train `run` on the `train` rows of `splits`, going on from a checkpoint if there is one.
 
     `places` are the part boxes or keypoints of every image of the store, where the network needs
-    them. Raises UserError where the data do not suffice or the loss stops being a number.
+    them. Raises UserError where the data do not suffice, the network does not take them, or the
+    loss stops being a number.
     """
     began = time.perf_counter()
     ready = prepare(run, store, splits, places)
     fabric, epochs = ready.fabric, ready.epochs
-    settings = run.model_dump(mode="json")
+    # Neither changes a step: a training may go on with others.
+    settings = run.model_dump(mode="json", exclude={"training": {"workers", "devices"}})
     settings |= {"data": data_hash, "precision": ready.precision, "places": _digest(places)}
     keeper = Checkpoints(checkpoints, network=run.model.name, settings=settings)
     state: dict[str, Any] = {
@@ -167,6 +182,7 @@ def train(
         history=history,
         precision=ready.precision,
         rank=fabric.global_rank,
+        world_size=fabric.world_size,
         **state,
     )
 

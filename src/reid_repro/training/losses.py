@@ -88,17 +88,36 @@ class ReIDLoss(nn.Module):
         Raises ValueError where the network has no branch for a loss to read.
         """
         zero = torch.zeros((), device=labels.device)
-        from_logits = self.names["identity_loss"] == "cross_entropy"
-        read = outputs.logits if from_logits else outputs.features
+        read = self.read(outputs)
         identity = metric = zero
         if self.identity is not None:
-            identity = _sum(self.identity, self._branches("identity_loss", read), labels)
+            branches = read.logits if self._from_logits else read.features
+            identity = _sum(self.identity, branches, labels)
         if self.metric is not None:
-            metric = _sum(self.metric, self._branches("metric_loss", outputs.features), labels)
+            metric = _sum(self.metric, read.features, labels)
         total = self.weights[0] * identity + self.weights[1] * metric
         return LossParts(total, identity, metric)
 
-    def _branches(self, key: str, branches: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def read(self, outputs: Outputs) -> Outputs:
+        """`outputs` without the branches that no loss reads.
+
+        Raises ValueError where the network has no branch for a loss to read.
+        """
+        features: dict[str, Tensor] = {}
+        logits: dict[str, Tensor] = {}
+        if self._from_logits:
+            logits = self._branches("identity_loss", outputs.logits)
+        elif self.identity is not None:
+            features = self._branches("identity_loss", outputs.features)
+        if self.metric is not None:
+            features = self._branches("metric_loss", outputs.features)
+        return Outputs(features, logits)
+
+    @property
+    def _from_logits(self) -> bool:
+        return self.names["identity_loss"] == "cross_entropy"
+
+    def _branches(self, key: str, branches: dict[str, Tensor]) -> dict[str, Tensor]:
         if not branches:
             raise ValueError(
                 f"training.{key} is '{self.names[key]}', but the network has no branch for it; "

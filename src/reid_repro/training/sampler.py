@@ -3,7 +3,10 @@
 Corner cases: an identity whose number of images is no multiple of K has its last group filled
 up from its own images (with repetition if it has fewer than K); the epoch's last batch is
 filled up with groups of other identities, so that every batch is P x K; a batch never holds an
-identity twice. Reference: Hermans et al., In Defense of the Triplet Loss, section 2.
+identity twice. So one dominant identity stretches the epoch: it has at least as many batches as
+that identity has groups, and where this is more than all groups fill, the places beside it go to
+groups of the others again and again. Reference: Hermans et al., In Defense of the Triplet Loss,
+section 2.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 from torchvision.ops import SqueezeExcitation
@@ -73,5 +74,6 @@ class Refine(nn.Module):
         active = self.relu(self.norm1(self.excitation(features)))
         inner = self.relu(self.norm2(self.conv1(active)))
         inner = self.relu(self.norm3(self.conv2(inner)))
-        pooled: Tensor = self.shortcut(active.mean(dim=(2, 3))) + self.conv3(inner.mean(dim=(2, 3)))
+        outer, inner = (maps.mean(dim=(2, 3), dtype=torch.float32) for maps in (active, inner))
+        pooled: Tensor = self.shortcut(outer) + self.conv3(inner)
         return pooled.float()
