@@ -1,5 +1,6 @@
 # Phase metrics, its times: methods on simulated features of the printed sizes. The many threads
-# are cut to the cores at hand, so that nothing else runs meanwhile on a workstation.
+# are cut to the cores at hand, so that nothing else runs meanwhile on a workstation. Last of all: by
+# then rankings have compiled most of what is timed, each on one core while others worked.
 rule timing:
     input:
         code=code("retrieval/**/*.py", "phases/timings*.py"),
@@ -9,6 +10,7 @@ rule timing:
         "logs/timings/{paper}/{timing}.log",
     benchmark:
         "results/benchmarks/metrics/timings/{paper}/{timing}.tsv"
+    priority: -1
     conda:
         "../envs/reid-repro.yaml"
     threads: 32

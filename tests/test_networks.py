@@ -98,8 +98,10 @@ def test_ablations_are_planned_when_asked_for(repository: Path) -> None:
     assert {run.variant for run in few.runs if run.paper == "chca"} == {"chca", "none"}
     variants = {(name, v) for name, paper in all_.papers.items() for v in paper.variants}
     assert variants == {(run.paper, run.variant) for run in all_.runs}
-    assert "figure6" in few.tables_of("chca")  # its row of the default variant
+    assert few.tables_of("chca") == ("table4",)
+    assert set(all_.tables_of("chca")) == {"table4", "figure6", "decisions"}
     assert "table2" not in few.tables_of("glad")  # no row of it is planned
+    assert "retrieval" in few.tables_of("baseline")
 
 
 def test_a_number_of_seeds_stands_for_them(repository: Path) -> None:

@@ -144,12 +144,19 @@ class Plan:
     def tables_of(self, paper: str) -> tuple[str, ...]:
         """The CSV files of a paper: tables, what its figures draw, tables of times.
 
-        Tables and figures of which no row is planned are left out.
+        Tables and figures of which no row is planned are left out, and tables of which one is: it
+        has nothing to be compared with, and stands in another one.
         """
         settings = self.papers[paper]
         shown = [*settings.tables, *settings.figures]
-        planned = [name for name in shown if rows.rows_of(self, paper, name)]
+        planned = [name for name in shown if self._is_shown(paper, name)]
         return (*planned, *settings.time_tables)
+
+    def _is_shown(self, paper: str, table: str) -> bool:
+        found = len(rows.rows_of(self, paper, table))
+        if found != 1 or table not in self.papers[paper].tables:
+            return found > 0
+        return not rows.left_out(self, paper, table)
 
     def settings(self, *sections: str) -> str:
         """Sections of the configuration as one line of JSON: what a rule depends on."""

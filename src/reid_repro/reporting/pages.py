@@ -37,6 +37,7 @@ class Paper:
     title: str
     summary: str
     tables: tuple[ResultTable, ...]
+    left_out: tuple[str, ...]  # titles of the tables that are not run
     figures: tuple[sections.Vector, ...]
     time_tables: tuple[times.TimeTable, ...]
     experiments: tuple[sections.Experiment, ...]
@@ -133,6 +134,11 @@ def _paper(plan: Plan, name: str, results: Path, assets: Assets, runs: list[RunV
             _table(plan, name, table, results, assets)
             for table in plan.tables_of(name)
             if table in settings.tables
+        ),
+        left_out=tuple(
+            config.title
+            for table, config in settings.tables.items()
+            if table not in plan.tables_of(name)
         ),
         figures=tuple(
             sections.sweep_figure(plan, name, figure, results, assets)
