@@ -82,5 +82,5 @@ def test_every_group_one_image_ranks_as_the_bare_distance(repository: Path, resu
 def test_an_unknown_sweep_is_named(repository: Path, results: Path) -> None:
     with pytest.raises(UserError, match="paper 'gnn' has no sweep 'depth'; known: components"):
         sweeps.run(plan.load(), "gnn", "depth", str(RUN), "test", results)
-    with pytest.raises(UserError, match="unknown paper 'gcn'; known: baseline, gnn"):
+    with pytest.raises(UserError, match="unknown paper 'gcn'; known: baseline, chca"):
         sweeps.run(plan.load(), "gcn", "depth", str(RUN), "test", results)
