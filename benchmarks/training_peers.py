@@ -180,7 +180,7 @@ def fastreid(work: Work, epochs: int = 4) -> dict[str, Any]:
     marks: list[float] = []
     bounds: list[float] = []
 
-    class Clock(loops.HookBase):  # type: ignore[misc, name-defined]
+    class Clock(loops.HookBase):
         def before_epoch(self) -> None:
             marks.append(time.perf_counter())
 

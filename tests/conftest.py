@@ -10,6 +10,9 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from reid_repro import datasets
+from reid_repro.config import RenderedDataset
+
 # Every program that a test starts would compile all it imports anew, half of its start-up, where
 # the environment forbids to keep bytecode, as images for containers often do.
 os.environ["PYTHONDONTWRITEBYTECODE"] = ""
@@ -41,6 +44,22 @@ def write_image(path: Path, seed: int, size: tuple[int, int] = (24, 48)) -> None
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path, quality=90)
+
+
+def write_pedestrians(folder: Path, size: tuple[int, int] = (64, 32)) -> None:
+    """Eight training and four test people of (height, width), drawn, as an indexed dataset."""
+    config = RenderedDataset(
+        source="rendered",
+        subject="pedestrian",
+        train_identities=8,
+        test_identities=4,
+        cameras=2,
+        train_images_per_camera=2,
+        test_images_per_camera=2,
+        height=size[0],
+        width=size[1],
+    )
+    datasets.write(datasets.index("tiny", config, folder), folder)
 
 
 @pytest.fixture

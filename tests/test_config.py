@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from reid_repro.config import merge
 from reid_repro.errors import UserError
 from reid_repro.plan import Run
 from reid_repro.schemas import schemas
+from reid_repro.training import checkpoint
 
 
 @pytest.mark.parametrize("scale", ["demo", "bench", "paper"])
@@ -111,3 +113,9 @@ def test_the_lock_file_has_hashes_and_no_addresses(repository: Path) -> None:
     entries = [line for line in lock.splitlines() if line and not line.startswith((" ", "#"))]
     assert len(entries) > 100
     assert all(line.endswith("\\") for line in entries), "an entry without a hash"
+
+
+def test_checkpoints_and_rules_depend_on_the_same_code(repository: Path) -> None:
+    rules = (repository / "rules" / "common.smk").read_text()
+    listed = rules.split("TRAINING = [")[1].split("]")[0]
+    assert re.findall(r'"([^"]+)"', listed) == list(checkpoint.CODE)

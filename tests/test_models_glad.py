@@ -178,7 +178,7 @@ def test_scores_are_pooled_confidence_maps(kernel: int, norm: bool) -> None:
     torch.manual_seed(2)
     head = StreamHead(4, 3, maps=6, kernel=kernel, norm=norm)
     nn.init.normal_(head.confidence.weight)
-    nn.init.normal_(head.confidence.bias)  # type: ignore[arg-type]
+    nn.init.normal_(head.confidence.bias)
     head.eval()
     trunk_map = torch.randn(2, 4, 3, 2)
     with torch.no_grad():

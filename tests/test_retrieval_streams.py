@@ -59,7 +59,7 @@ def literal(
 def test_distances_are_weighted_sums_over_streams(row: str, on: str, normalise: bool) -> None:
     query, gallery = features(1, 6), features(2, 9)
     query[2, 5:10] = 0  # a stream that says nothing
-    fusion = StreamFusion(ROWS[row], on=on, normalise=normalise)  # type: ignore[arg-type]
+    fusion = StreamFusion(ROWS[row], on=on, normalise=normalise)
     assert isinstance(fusion, Reranker)
     expected = literal(query, gallery, ROWS[row], on, normalise=normalise)
     got = fusion.fit(query, gallery).distances(0, 6)
@@ -79,7 +79,7 @@ def test_distances_are_weighted_sums_over_streams(row: str, on: str, normalise: 
 )
 def test_any_number_of_streams(weights: list[float], on: str, seed: int) -> None:
     query, gallery = (features(seed + i, 4, len(weights), 3) for i in (0, 1))
-    fusion = StreamFusion(tuple(weights), on=on)  # type: ignore[arg-type]
+    fusion = StreamFusion(tuple(weights), on=on)
     got = fusion.fit(query, gallery).distances(0, 4)
     expected = literal(query, gallery, tuple(weights), on, normalise=True)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
@@ -154,7 +154,7 @@ def test_wrong_features_are_named() -> None:
     with pytest.raises(ValueError, match="lie outside the 3"):
         StreamFusion().fit(features(1, 3), features(2, 4)).distances(0, 4)
     with pytest.raises(ValueError, match="on is 'ranks'"):
-        StreamFusion(on="ranks")  # type: ignore[arg-type]
+        StreamFusion(on="ranks")
     with pytest.raises(ValueError, match="20 dimensions, gallery has 24"):
         StreamFusion((1.0, 1.0)).fit(features(1, 3), features(2, 4, 4, 6))
 

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 import torch
 
-from reid_repro import datasets, models
-from reid_repro.config import FeatureConfig, RenderedDataset, TrainingConfig
+from reid_repro import models
+from reid_repro.config import FeatureConfig, TrainingConfig
 from reid_repro.datasets.images import ImageStore
 from reid_repro.errors import UserError
 from reid_repro.files import read_parquet
@@ -30,24 +30,15 @@ from reid_repro.training.epoch import Epochs, Row
 from reid_repro.training.features import extract, rows_of
 from reid_repro.training.loop import Trained, train
 
+from conftest import write_pedestrians
+
 TIMES = ["images_per_second", "seconds"]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    config = RenderedDataset(
-        source="rendered",
-        subject="pedestrian",
-        train_identities=8,
-        test_identities=4,
-        cameras=2,
-        train_images_per_camera=2,
-        test_images_per_camera=2,
-        height=64,
-        width=32,
-    )
-    datasets.write(datasets.index("tiny", config, folder), folder)
+    write_pedestrians(folder)
     return folder
 
 

@@ -18,8 +18,7 @@ import torch
 from training_process import gradients, small_batch, small_step
 from typer import Exit
 
-from reid_repro import datasets
-from reid_repro.config import RenderedDataset, TrainingConfig
+from reid_repro.config import TrainingConfig
 from reid_repro.console import job
 from reid_repro.datasets.images import ImageStore
 from reid_repro.errors import UserError
@@ -29,6 +28,8 @@ from reid_repro.plan import ResolvedRun
 from reid_repro.training import distributed
 from reid_repro.training.loop import Trained, train
 
+from conftest import write_pedestrians
+
 PROCESS = Path(__file__).with_name("training_process.py")
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -36,18 +37,7 @@ RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    config = RenderedDataset(
-        source="rendered",
-        subject="pedestrian",
-        train_identities=8,
-        test_identities=4,
-        cameras=2,
-        train_images_per_camera=2,
-        test_images_per_camera=2,
-        height=64,
-        width=32,
-    )
-    datasets.write(datasets.index("tiny", config, folder), folder)
+    write_pedestrians(folder)
     return folder
 
 

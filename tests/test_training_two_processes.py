@@ -16,14 +16,15 @@ import pandas as pd
 import pytest
 import torch
 
-from reid_repro import datasets
-from reid_repro.config import RenderedDataset, TrainingConfig
+from reid_repro.config import TrainingConfig
 from reid_repro.datasets.images import ImageStore
 from reid_repro.files import read_parquet
 from reid_repro.models.layers.stream_norm import StreamNorm2d
 from reid_repro.networks import BaselineNetwork, GLADNetwork
 from reid_repro.plan import ResolvedRun
 from reid_repro.training.loop import Prepared, Trained, prepare, train
+
+from conftest import write_pedestrians
 
 GLAD = GLADNetwork(name="glad", backbone="googlenet_small", width=8, maps=16)
 BASELINE = BaselineNetwork(backbone="resnet10", width=8)
@@ -89,18 +90,7 @@ def untrained(case: str, folder: Path) -> Prepared:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data, and what two processes have made of each case."""
     folder = tmp_path_factory.mktemp("two")
-    config = RenderedDataset(
-        source="rendered",
-        subject="pedestrian",
-        train_identities=8,
-        test_identities=4,
-        cameras=2,
-        train_images_per_camera=2,
-        test_images_per_camera=2,
-        height=96,
-        width=48,
-    )
-    datasets.write(datasets.index("tiny", config, folder / "data"), folder / "data")
+    write_pedestrians(folder / "data", (96, 48))
     environment = {key: value for key, value in os.environ.items() if key not in RANKS}
     environment["OMP_NUM_THREADS"] = "1"
     done = subprocess.run(
