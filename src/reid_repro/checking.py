@@ -18,6 +18,8 @@ Scale = Literal["demo", "bench", "paper"]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # stands before a suffix in file names: no dots
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
+
 WRAPPERS = {"dataset", "reranker"}  # keys that stand above a value checked by itself, in no file
 
 
@@ -30,7 +32,7 @@ class Strict(BaseModel):
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping; UserError names the file otherwise."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), LOADER)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except yaml.YAMLError as error:

@@ -203,8 +203,8 @@ def load(overrides: Mapping[str, Any] | None = None, *, workflow: Path = WORKFLO
     _check_dataset_sources(values["datasets"], where)
     config = checked(Config, values, where)
     papers = {name: _paper(workflow, name) for name in config.papers}
-    for other in [run.split("/")[0] for paper in papers.values() for run in paper.pointed]:
-        papers.setdefault(other, _paper(workflow, other))
+    pointed = {run.split("/")[0]: None for paper in papers.values() for run in paper.pointed}
+    papers |= {other: _paper(workflow, other) for other in pointed if other not in papers}
     plan = Plan(config=config, papers=papers, overrides=overrides)
     _check_references(plan, workflow)
     return plan
