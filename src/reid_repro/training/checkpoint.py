@@ -20,8 +20,7 @@ import torch
 from reid_repro.files import whole
 
 PACKAGE = Path(__file__).resolve().parent.parent
-# The code that decides the weights of a training, beside its network's own file (rules/common.smk
-# names the same).
+# The code that decides the weights of every training (rules/common.smk names the same).
 CODE = (
     "models/__init__.py",
     "models/outputs.py",
@@ -34,11 +33,14 @@ CODE = (
 
 
 class Checkpoints:
-    """The checkpoint of one training of `network`, in a folder of its own."""
+    """The checkpoint of one training in a folder of its own.
 
-    def __init__(self, folder: Path, *, network: str, settings: Mapping[str, Any]) -> None:
+    `code` are patterns of the files of the package that decide the weights, beside `CODE`.
+    """
+
+    def __init__(self, folder: Path, *, code: Iterable[str], settings: Mapping[str, Any]) -> None:
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        for file in _code(network):
+        for file in _files((*CODE, *code)):
             key.update(file.read_bytes())
         self.folder = folder
         self.file = folder / f"{key.hexdigest()[:16]}.pt"
@@ -74,6 +76,5 @@ def clear(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _code(network: str) -> Iterable[Path]:
-    patterns = (*CODE, f"models/{network}.py")
-    return sorted(file for pattern in patterns for file in PACKAGE.glob(pattern))
+def _files(patterns: Iterable[str]) -> Iterable[Path]:
+    return sorted({file for pattern in patterns for file in PACKAGE.glob(pattern)})

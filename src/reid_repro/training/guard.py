@@ -33,13 +33,19 @@ class _Pending:
 class FiniteGuard:
     """Looks at every batch of the run `name`.
 
-    With an fp16 `scaler` a gradient may overflow, but not `SKIPS` times in a row.
+    With an fp16 `scaler` a gradient may overflow, but not `SKIPS` times in a row. `keys` is where
+    the settings of the training stand, for messages.
     """
 
     def __init__(
-        self, name: str, device: torch.device, *, scaler: torch.amp.GradScaler | None = None
+        self,
+        name: str,
+        device: torch.device,
+        *,
+        scaler: torch.amp.GradScaler | None = None,
+        keys: str = "training",
     ) -> None:
-        self._name, self._scaler = name, scaler
+        self._name, self._scaler, self._keys = name, scaler, keys
         self._scale, self._skipped = 0.0, 0
         self._waits = device.type == "cuda"
         self._pending: _Pending | None = None
@@ -85,7 +91,7 @@ class FiniteGuard:
             if not math.isfinite(number):
                 raise UserError(
                     f"{self._name}: the {what} is {number} in epoch {epoch}, batch {batch}; lower "
-                    "training.learning_rate or set training.precision to 32-true"
+                    f"{self._keys}.learning_rate or set {self._keys}.precision to 32-true"
                 )
         if self._scaler is not None:
             self._count_skips(epoch, batch, other)
@@ -97,6 +103,7 @@ class FiniteGuard:
         if self._skipped == SKIPS:
             raise UserError(
                 f"{self._name}: the gradients of {SKIPS} batches in a row before epoch {epoch}, "
-                f"batch {batch}, overflow fp16 at every loss scale; lower training.learning_rate "
-                "or set training.precision to bf16-mixed or 32-true"
+                f"batch {batch}, overflow fp16 at every loss scale; lower "
+                f"{self._keys}.learning_rate or set {self._keys}.precision to bf16-mixed or "
+                "32-true"
             )

@@ -155,7 +155,7 @@ def train(
     # Neither changes a step: a training may go on with others.
     settings = run.model_dump(mode="json", exclude={"training": {"workers", "devices"}})
     settings |= {"data": data_hash, "precision": ready.precision, "places": _digest(places)}
-    keeper = Checkpoints(checkpoints, network=run.model.name, settings=settings)
+    keeper = Checkpoints(checkpoints, code=[f"models/{run.model.name}.py"], settings=settings)
     state: dict[str, Any] = {
         "history": [],
         "resumed": 0,
