@@ -1,0 +1,1 @@
+"""DeeperCut's network for the joints of a pedestrian: train, detect, score, import."""
