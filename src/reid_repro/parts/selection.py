@@ -1,0 +1,83 @@
+"""From raw heads to exactly D boxes an image (PGAN, section 3.2).
+
+The most confident boxes come first; of two that overlap too much the less confident one goes,
+whatever their classes, since PGAN ignores labels once a part is found. Kinds of vehicle are dropped
+beforehand. Only D boxes are wanted, so greedy suppression is D rounds of "take the surest box left,
+strike out what it overlaps", each for the whole batch at once: no loop over images or classes.
+
+An image with fewer than D boxes is filled up with boxes of the whole image, of score 0, as
+`reid_repro.datasets.places` fills true boxes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from reid_repro.parts.classes import VEHICLE_TYPES
+from reid_repro.parts.network import Heads, PartsNetwork
+from reid_repro.parts.targets import decode, pairwise_iou
+
+# Default boxes of an image that take part in the suppression, the most confident ones.
+CANDIDATES = 256
+# A box less wide or high than this share of the image holds no pixel of a feature map.
+SMALLEST = 1e-3
+WHOLE_IMAGE = 0.0, 0.0, 1.0, 1.0
+FILLED = -1
+
+
+class Selected(NamedTuple):
+    """D boxes of each of n images, the most confident first."""
+
+    boxes: Tensor  # (n, D, 4) x0, y0, x1, y1 as shares of the image, inside it
+    scores: Tensor  # (n, D), 0 where filled
+    labels: Tensor  # (n, D) int64, index into the network's classes, `FILLED` where filled
+
+
+def select(network: PartsNetwork, heads: Heads, *, boxes: int, overlap: float) -> Selected:
+    """The `boxes` surest boxes of each image, none overlapping a surer one by more than `overlap`.
+
+    A default box has one candidate, of its likeliest part: its others would be the same box.
+    """
+    scores, labels = _part_scores(network, heads.logits)
+    kept = min(CANDIDATES, scores.shape[1])
+    scores, places = scores.topk(kept, dim=1)
+    labels = labels.gather(1, places)
+    offsets = heads.offsets.gather(1, places[..., None].expand(-1, -1, 4))
+    found = decode(offsets.float(), heads.anchors[places]) / network.size
+    return suppress(found.clamp(0, 1), scores, labels, boxes=boxes, overlap=overlap)
+
+
+def _part_scores(network: PartsNetwork, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, A) probability and index of the likeliest part, kinds of vehicle left out."""
+    logits = logits.float()
+    names = network.classes
+    parts = [number for number, name in enumerate(names) if name not in VEHICLE_TYPES]
+    columns = logits[..., 1:] if len(parts) == len(names) else logits[..., [1 + n for n in parts]]
+    best, which = columns.max(dim=-1)
+    labels = torch.tensor(parts, device=logits.device)[which]
+    return (best - logits.logsumexp(dim=-1)).exp(), labels
+
+
+def suppress(
+    found: Tensor, scores: Tensor, labels: Tensor, *, boxes: int, overlap: float
+) -> Selected:
+    """Greedy suppression among (n, K, 4) candidates in 0..1, then filling up to `boxes`.
+
+    Candidates that are all but empty never win. Of equal scores the first candidate wins.
+    """
+    sides = found[..., 2:] - found[..., :2]
+    left = scores.masked_fill((sides < SMALLEST).any(dim=-1), 0)
+    chosen, sure, named = [], [], []
+    for _ in range(boxes):
+        score, place = left.max(dim=1, keepdim=True)
+        box = found.gather(1, place[..., None].expand(-1, -1, 4))
+        none = score <= 0
+        chosen.append(box.where(~none[..., None], box.new_tensor(WHOLE_IMAGE)))
+        sure.append(score)
+        named.append(labels.gather(1, place).masked_fill(none, FILLED))
+        struck = pairwise_iou(box, found)[:, 0] > overlap
+        left = left.masked_fill(struck, 0).scatter(1, place, 0)
+    return Selected(torch.cat(chosen, 1), torch.cat(sure, 1), torch.cat(named, 1))
