@@ -55,6 +55,7 @@ def write(report: Path, assets: Assets, pages: dict[str, str]) -> list[Path]:
 
 
 def _remove_others(report: Path, kept: set[Path]) -> None:
-    for path in [*(report / FOLDER).rglob("*"), *(report / "papers").glob("*.html")]:
+    pages = [*(report / "papers").glob("*.html"), *(report / "stages").glob("*.html")]
+    for path in [*(report / FOLDER).rglob("*"), *pages]:
         if path.is_file() and path not in kept:
             path.unlink()

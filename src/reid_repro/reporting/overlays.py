@@ -43,7 +43,7 @@ def part_colour(number: int) -> str:
 
 def draw_parts(tile: Image.Image, boxes: pd.DataFrame, numbers: Mapping[str, int]) -> Image.Image:
     """A copy of `tile` with its part boxes; `boxes` has label, x0, y0, x1, y1 (0..1)."""
-    canvas, draw = _canvas(tile)
+    canvas, draw = canvas_of(tile)
     width, height = canvas.size
     # Large boxes first, so that the small ones and their numbers stay on top.
     area = (boxes["x1"] - boxes["x0"]) * (boxes["y1"] - boxes["y0"])
@@ -53,13 +53,13 @@ def draw_parts(tile: Image.Image, boxes: pd.DataFrame, numbers: Mapping[str, int
         corners = [corners[0], corners[1], max(corners[0], corners[2]), max(corners[1], corners[3])]
         draw.rectangle(corners, outline=OUTLINE, width=2 * SUPERSAMPLING)
         draw.rectangle(corners, outline=part_colour(number), width=SUPERSAMPLING)
-        _tag(draw, corners[0], corners[1], str(number), part_colour(number), canvas.size)
+        tag(draw, corners[0], corners[1], str(number), part_colour(number), canvas.size)
     return canvas.resize(tile.size, Image.Resampling.BOX)
 
 
 def draw_joints(tile: Image.Image, joints: pd.DataFrame) -> Image.Image:
     """A copy of `tile` with its skeleton; `joints` has joint, x, y (0..1), visible."""
-    canvas, draw = _canvas(tile)
+    canvas, draw = canvas_of(tile)
     width, height = canvas.size
     place = {
         int(row.joint): (row.x * width, row.y * height, bool(row.visible))
@@ -90,7 +90,8 @@ def joint_legend() -> list[dict[str, str]]:
     ]
 
 
-def _canvas(tile: Image.Image) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+def canvas_of(tile: Image.Image) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """`tile` enlarged by SUPERSAMPLING, to be drawn on and scaled back."""
     size = (tile.width * SUPERSAMPLING, tile.height * SUPERSAMPLING)
     canvas = tile.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     return canvas, ImageDraw.Draw(canvas)
@@ -125,7 +126,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _tag(
+def tag(
     draw: ImageDraw.ImageDraw,
     left: float,
     top: float,
@@ -133,7 +134,7 @@ def _tag(
     colour: str,
     canvas: tuple[int, int],
 ) -> None:
-    """A number in a small filled field above the box, or inside it at the upper border."""
+    """A mark in a small filled field above the box, or inside it at the upper border."""
     font = _font(9 * SUPERSAMPLING)
     x0, y0, x1, y1 = draw.textbbox((0, 0), text, font=font)
     pad = SUPERSAMPLING

@@ -1,4 +1,4 @@
-"""The HTML report: `report/index.html` and one page a paper, from results files alone.
+"""The HTML report: the index, a page a paper, a page a detector, from results files alone.
 
 The pages need no network and no JavaScript: styles, script and curves are inlined, images lie
 in `report/assets`. Equal results give equal bytes: no clock, host name or path enters a page.
@@ -23,6 +23,7 @@ from reid_repro.plan import Plan
 from reid_repro.reporting import cards, formats, provenance, sections, theme, times
 from reid_repro.reporting.assets import Assets, write
 from reid_repro.reporting.provenance import Download, Item, RunView
+from reid_repro.reporting.stages import stages
 from reid_repro.reporting.tables import ResultTable, as_json, dataset_title, read_long, result_table
 from reid_repro.rows import every_single, left_out, swept_runs
 
@@ -75,7 +76,7 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
     assets = Assets()
     runs = provenance.read_runs(plan, results)
     papers = [_paper(plan, name, results, assets, runs) for name in plan.config.papers]
-    common = {
+    common: dict[str, Any] = {
         "plan": plan,
         "origins": cards.origins(results, plan.datasets),
         "scale": plan.config.scale,
@@ -83,6 +84,7 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
         "level": formats.level(plan.config.statistics.level),
         "resamples": plan.config.statistics.resamples,
         "papers": papers,
+        "stages": stages(plan, results, assets),
         "runs": runs,
         "summary": provenance.summary(plan, runs, _metrics(plan, results)),
         "version": __version__,
@@ -97,6 +99,13 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
         )
         for paper in papers
     }
+    for stage in common["stages"]:
+        pages[stage.page] = environment.get_template("stage.html").render(
+            common,
+            origins=cards.origins(results, [dataset.name for dataset in stage.datasets]),
+            stage=stage,
+            root="../",
+        )
     pages["index.html"] = environment.get_template("index.html").render(
         common,
         datasets=cards.dataset_cards(plan, results, assets),
