@@ -19,12 +19,14 @@ wildcard_constraints:
     figure=r"[^/]+",
     sweep=r"[^/.]+",
     timing=r"[^/.]+",
+    kind="parts|keypoints",
 
 
 # Names to ask for: `snakemake --cores all data`, `models`, ... The default is everything.
 localrules:
     all,
     data,
+    places,
     models,
     features,
     metrics,
@@ -36,6 +38,7 @@ localrules:
 rule all:
     input:
         all_data(),
+        all_places(),
         all_models(),
         all_features(),
         all_metrics(),
@@ -47,6 +50,11 @@ rule all:
 rule data:
     input:
         all_data(),
+
+
+rule places:
+    input:
+        all_places(),
 
 
 rule models:
@@ -72,8 +80,7 @@ rule tables:
 
 
 include: "rules/data.smk"
-include: "rules/parts.smk"
-include: "rules/keypoints.smk"
+include: "rules/detection.smk"
 include: "rules/train.smk"
 include: "rules/features.smk"
 include: "rules/rerank.smk"

@@ -53,7 +53,7 @@ def code(*patterns):
     return found
 
 
-FACTS = {"title", "homepage", "licence", "protocol", "official"}
+FACTS = {"title", "homepage", "licence", "protocol", "official", "parts", "keypoints"}
 
 
 def settings_of_content(wildcards):
@@ -136,8 +136,10 @@ def code_of_network(wildcards):
 def data_of_run(wildcards):
     """The files of a run's dataset; rendered ones bring their pixels, some runs need places."""
     dataset = Run.parse(wildcards.run).dataset
-    kind = needs(PLAN.resolve(wildcards.run).model)
-    places = [] if kind == "none" else [f"results/{kind}/{dataset}/truth.parquet"]
+    resolved = PLAN.resolve(wildcards.run)
+    kind = needs(resolved.model)
+    name = "truth" if resolved.places == "truth" else kind
+    places = [] if kind == "none" else [f"results/{kind}/{dataset}/{name}.parquet"]
     return data_files(dataset) + places
 
 
@@ -155,6 +157,87 @@ def data_of_dataset(wildcards):
         *data_files(wildcards.dataset),
         f"results/data/{wildcards.dataset}/dataset.json",
     ]
+
+
+def data_of_detector(wildcards):
+    """What a detector learns from, or the weights that it takes over."""
+    data = getattr(PLAN.config.detectors, wildcards.kind).data
+    match data.source:
+        case "rendered":
+            return data_files(data.dataset)
+        case "coco":
+            return [str(data.annotations), str(data.categories)]
+        case "mpii":
+            return [str(data.annotations)]
+        case "weights":
+            return [str(data.file)]
+        case "tensorflow":
+            return [f"{data.checkpoint}.index"]
+
+
+def code_of_detector(wildcards):
+    """The source of a detector and of what trains it."""
+    patterns = ["fitting", "checkpoint", "guard", "pixels", "schedule"]
+    return code(
+        f"{wildcards.kind}/*.py",
+        *(f"training/{name}.py" for name in patterns),
+        "models/layers/resnet.py",
+        "datasets/images.py",
+        "devices.py",
+    )
+
+
+def settings_of_detector(wildcards):
+    """What the weights of a detector depend on: not how it is used."""
+    settings = getattr(PLAN.config.detectors, wildcards.kind)
+    return settings.model_dump_json(exclude={"detection"})
+
+
+def settings_of_detection(wildcards):
+    """What the boxes or joints of a dataset depend on, beside the weights."""
+    brought = getattr(PLAN.dataset(wildcards.dataset), wildcards.kind)
+    if brought:
+        return brought.model_dump_json()
+    settings = getattr(PLAN.config.detectors, wildcards.kind)
+    return settings.model_dump_json(exclude={"training", "data"})
+
+
+def data_of_detection(wildcards):
+    """The images and the detector, or the files that stand in for it."""
+    files = data_files(wildcards.dataset)
+    brought = getattr(PLAN.dataset(wildcards.dataset), wildcards.kind)
+    if not brought:
+        folder = f"results/detectors/{wildcards.kind}"
+        return [*files, f"{folder}/weights.safetensors", f"{folder}/detector.json"]
+    match brought.source:
+        case "csv":
+            return [*files, str(brought.file)]
+        case "points":
+            return [*files, *map(str, brought.files.values())]
+        case "masks":
+            return files
+
+
+def data_files_of_wildcard(wildcards):
+    """The files of the dataset that a job names."""
+    return data_files(wildcards.dataset)
+
+
+def annotations_of_detector(wildcards):
+    """What a prior of fixed boxes or of a mean pose is made from."""
+    dataset = PLAN.trained_on(wildcards.kind) or wildcards.dataset
+    names = ("images", "splits", "annotations")
+    return [f"results/data/{dataset}/{name}.parquet" for name in names]
+
+
+def scores_of(kind, dataset):
+    """How good the boxes or joints of a dataset are, where the truth is known."""
+    return [f"results/{kind}/{dataset}/evaluation.json"] if PLAN.is_rendered(dataset) else []
+
+
+def scores_of_places(wildcards):
+    """The same for the dataset that a job names."""
+    return scores_of(wildcards.kind, wildcards.dataset)
 
 
 def facts_of_run(wildcards):
@@ -245,18 +328,26 @@ def histories_of_variant(wildcards):
 
 def all_data():
     facts = [f"results/data/{dataset}/dataset.json" for dataset in PLAN.datasets]
-    files = [file for dataset in PLAN.datasets for file in data_files(dataset)]
-    return files + facts + all_places()
+    learnt = [PLAN.trained_on(kind) for kind in PLAN.detectors]
+    drawn = dict.fromkeys([*PLAN.datasets, *filter(None, learnt)])
+    return [file for dataset in drawn for file in data_files(dataset)] + facts
 
 
 def all_places():
-    """The part boxes and joints that the networks of the runs need."""
-    needed = {(needs(PLAN.resolve(run).model), run.dataset) for run in PLAN.runs}
-    return [
-        f"results/{kind}/{dataset}/truth.parquet"
-        for kind, dataset in sorted(needed)
-        if kind != "none"
+    """The part boxes and joints that the networks of the runs need, and what is known of them."""
+    files = [
+        f"results/detectors/{kind}/{name}"
+        for kind in PLAN.detectors
+        for name in ("weights.safetensors", "history.csv", "detector.json")
     ]
+    for kind, dataset, origin in PLAN.places:
+        folder = f"results/{kind}/{dataset}"
+        if origin == "truth":
+            files.append(f"{folder}/truth.parquet")
+        else:
+            files += [f"{folder}/{kind}.parquet", f"{folder}/summary.json"]
+            files += scores_of(kind, dataset)
+    return files
 
 
 def all_models():
@@ -309,6 +400,11 @@ def all_figures():
         for dataset in PLAN.datasets
         for end in ("webp", "json")
     ]
+    sheets += [
+        f"results/figures/{kind}/{dataset}.{end}"
+        for kind, dataset in PLAN.detected
+        for end in ("webp", "json")
+    ]
     return figures + swept + sheets
 
 
@@ -316,4 +412,5 @@ def all_pages():
     return [
         "report/index.html",
         *(f"report/papers/{paper}.html" for paper in PLAN.config.papers),
+        *(f"report/stages/{kind}.html" for kind in sorted({k for k, _ in PLAN.detected})),
     ]

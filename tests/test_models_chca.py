@@ -164,10 +164,12 @@ def test_weights_sum_to_one_over_the_queries_of_each_key() -> None:
     torch.testing.assert_close(sums, torch.ones(2, 3))
 
 
+@pytest.mark.parametrize("kept", [0, 2**24])
 @pytest.mark.parametrize("entries", [1, 40, 2**20])
-def test_the_recomputed_attention_has_the_plain_ones_gradients(
-    monkeypatch: pytest.MonkeyPatch, entries: int
+def test_the_attention_has_the_plain_ones_gradients_kept_or_computed_again(
+    monkeypatch: pytest.MonkeyPatch, entries: int, kept: int
 ) -> None:
+    monkeypatch.setattr(context, "KEPT", kept)
     monkeypatch.setitem(context.ENTRIES, "cpu", entries)
     torch.manual_seed(4)
     inputs = [torch.randn(3, n, 4, dtype=torch.float64, requires_grad=True) for n in (6, 3, 3)]

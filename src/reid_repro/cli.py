@@ -8,16 +8,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
-import yaml
 
-from reid_repro import plan as planning
-from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads
+from reid_repro import cli_detection
+from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads, plan_of
 from reid_repro.console import job, logged
-from reid_repro.errors import UserError
-from reid_repro.plan import Plan
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Reproduce re-identification papers, phase by phase. Run it at the repository's root.",
 )
+app.add_typer(cli_detection.app)
 
 
 @app.command()
@@ -40,7 +38,7 @@ def data(
         from reid_repro.phases import data as phase
 
         workers = threads or os.cpu_count() or 1
-        indexed = phase.run(_plan(config), dataset, results, workers=workers)
+        indexed = phase.run(plan_of(config), dataset, results, workers=workers)
         for role, counts in indexed.counts().items():
             print(f"{dataset}: {role}: " + ", ".join(f"{n:,} {what}" for what, n in counts.items()))
 
@@ -53,24 +51,8 @@ def describe(
     with logged(log):
         from reid_repro.phases import data as phase
 
-        for line in phase.describe(_plan(config), dataset, results):
+        for line in phase.describe(plan_of(config), dataset, results):
             print(f"note: {line}", file=sys.stderr)
-
-
-@app.command()
-def parts(
-    dataset: str, config: Overrides = "{}", results: Results = DEFAULT_RESULTS, log: Log = None
-) -> None:
-    """Write the part boxes of a rendered vehicle set."""
-    _places("parts", dataset, config, results, log)
-
-
-@app.command()
-def keypoints(
-    dataset: str, config: Overrides = "{}", results: Results = DEFAULT_RESULTS, log: Log = None
-) -> None:
-    """Write the joints of a rendered pedestrian set."""
-    _places("keypoints", dataset, config, results, log)
 
 
 @app.command()
@@ -85,7 +67,7 @@ def train(
     with job(log, "train", run, results.resolve()):
         from reid_repro.phases import models as phase
 
-        phase.run(_plan(config), run, results, threads=threads)
+        phase.run(plan_of(config), run, results, threads=threads)
 
 
 @app.command()
@@ -101,7 +83,7 @@ def features(
     with job(log, "features", run, subset, results.resolve()):
         from reid_repro.phases import features as phase
 
-        phase.run(_plan(config), run, subset, results, threads=threads)
+        phase.run(plan_of(config), run, subset, results, threads=threads)
 
 
 @app.command()
@@ -118,7 +100,7 @@ def metrics(
     with job(log, "metrics", run, subset, reranker, results.resolve()):
         from reid_repro.phases import metrics as phase
 
-        phase.run(_plan(config), run, subset, reranker, results, threads=threads)
+        phase.run(plan_of(config), run, subset, reranker, results, threads=threads)
 
 
 @app.command()
@@ -136,7 +118,7 @@ def sweep(
     with job(log, "sweep", paper, name, run, subset, results.resolve()):
         from reid_repro.phases import sweeps as phase
 
-        phase.run(_plan(config), paper, name, run, subset, results, threads=threads)
+        phase.run(plan_of(config), paper, name, run, subset, results, threads=threads)
 
 
 @app.command()
@@ -152,7 +134,7 @@ def times(
     with job(log, "times", paper, name, results.resolve()):
         from reid_repro.phases import timings as phase
 
-        phase.run(_plan(config), paper, name, results, threads=threads)
+        phase.run(plan_of(config), paper, name, results, threads=threads)
 
 
 @app.command()
@@ -169,7 +151,7 @@ def table(
         from reid_repro.ledger.tables import retrieval_table
         from reid_repro.ledger.times import time_table
 
-        plan = _plan(config)
+        plan = plan_of(config)
         of_times = name in plan.paper(paper).time_tables
         build = time_table if of_times else retrieval_table
         write_csv(results / "tables" / paper / f"{name}.csv", build(plan, paper, name, results))
@@ -182,7 +164,7 @@ def summary(config: Overrides = "{}", results: Results = DEFAULT_RESULTS, log: L
         from reid_repro.files import write_json
         from reid_repro.ledger.summary import summary as gather
 
-        write_json(results / "tables" / "summary.json", gather(_plan(config), results))
+        write_json(results / "tables" / "summary.json", gather(plan_of(config), results))
 
 
 @app.command()
@@ -198,7 +180,7 @@ def figures(
     with logged(log):
         from reid_repro.phases import figures as phase
 
-        phase.run(_plan(config), paper, variant, dataset, results)
+        phase.run(plan_of(config), paper, variant, dataset, results)
 
 
 @app.command()
@@ -213,7 +195,7 @@ def sweep_figure(
     with logged(log):
         from reid_repro.reporting.figures import sweep_figure as draw
 
-        draw(_plan(config), paper, name, results)
+        draw(plan_of(config), paper, name, results)
 
 
 @app.command()
@@ -236,14 +218,14 @@ def report(
     with logged(log):
         from reid_repro.reporting.pages import build
 
-        print(f"report: {build(_plan(config), results, out)[0]}")
+        print(f"report: {build(plan_of(config), results, out)[0]}")
 
 
 @app.command()
 def plan(config: Overrides = "{}") -> None:
     """List the runs that the configuration asks for."""
     with logged(None):
-        for run in _plan(config).runs:
+        for run in plan_of(config).runs:
             print(run)
 
 
@@ -256,7 +238,7 @@ def models(
     with logged(None):
         from reid_repro.phases import catalogue as phase
 
-        phase.show(_plan(config), csv=csv)
+        phase.show(plan_of(config), csv=csv)
 
 
 @app.command()
@@ -300,25 +282,6 @@ def schemas(
 
         for file in write(out):
             print(file)
-
-
-def _places(
-    kind: Literal["parts", "keypoints"], dataset: str, config: str, results: Path, log: Path | None
-) -> None:
-    with job(log, kind, dataset, results.resolve()):
-        from reid_repro.phases import places as phase
-
-        print(f"{dataset}: {kind}: {phase.run(_plan(config), dataset, kind, results)}")
-
-
-def _plan(config: str) -> Plan:
-    try:
-        overrides: Any = yaml.safe_load(config)
-    except yaml.YAMLError:
-        overrides = None
-    if not isinstance(overrides, dict):
-        raise UserError(f"--config: expected YAML like '{{scale: bench}}', found {config!r}")
-    return planning.load(overrides)
 
 
 def main() -> None:

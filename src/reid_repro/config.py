@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from reid_repro.checking import NAME, PLAIN_NAME, Scale, Strict, checked, merge, read_yaml
+from reid_repro.detectors import Detectors, KeypointsImport, PartsImport, RenderedSource
 from reid_repro.methods import ReRankerConfig
-from reid_repro.networks import OPTIONS
+from reid_repro.networks import OPTIONS, SUBJECTS
 from reid_repro.paper import PaperConfig, TableConfig
 
 __all__ = [
@@ -55,7 +56,10 @@ class Protocol(Strict):
 
 
 class DatasetBase(Strict):
-    """What every dataset states, whatever its source."""
+    """What every dataset states, whatever its source.
+
+    `parts` and `keypoints` name files that stand in for the detectors of the scale.
+    """
 
     title: str = ""
     subject: Literal["vehicle", "pedestrian"] = "pedestrian"
@@ -63,6 +67,8 @@ class DatasetBase(Strict):
     licence: str = ""
     protocol: Protocol = Protocol()
     official: dict[str, dict[str, int]] = Field(default_factory=dict)
+    parts: PartsImport | None = None
+    keypoints: KeypointsImport | None = None
 
 
 class RenderedDataset(DatasetBase):
@@ -202,6 +208,7 @@ class Config(Strict):
     training: TrainingConfig
     features: FeatureConfig = FeatureConfig()
     statistics: StatisticsConfig = StatisticsConfig()
+    detectors: Detectors
     timings: TimingScale = TimingScale()
     rerankers: dict[Annotated[str, Field(pattern=PLAIN_NAME)], ReRankerConfig]
 
@@ -228,8 +235,27 @@ class Config(Strict):
             raise ValueError(
                 f"evaluate_on: unknown dataset '{unknown[0]}'; known: {', '.join(self.datasets)}"
             )
+        for kind, subject in SUBJECTS.items():
+            self._check_detector(kind, subject)
         for key in ("seeds", "papers", "evaluate_on"):
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: {list(values)} holds an entry twice")
         return self
+
+    def _check_detector(self, kind: str, subject: str) -> None:
+        """A detector learns from a rendered set of its own subject."""
+        data = getattr(self.detectors, kind).data
+        if not isinstance(data, RenderedSource):
+            return
+        found = self.datasets.get(data.dataset)
+        if not isinstance(found, RenderedDataset) or found.subject != subject:
+            known = [
+                name
+                for name, dataset in self.datasets.items()
+                if isinstance(dataset, RenderedDataset) and dataset.subject == subject
+            ]
+            raise ValueError(
+                f"detectors.{kind}.data.dataset: '{data.dataset}' is no rendered {subject} set; "
+                f"known: {', '.join(known)}"
+            )

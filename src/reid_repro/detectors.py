@@ -14,6 +14,8 @@ from pydantic import Field, field_validator, model_validator
 
 from reid_repro.checking import Strict
 
+Kind = Literal["parts", "keypoints"]
+
 
 class DetectorTraining(Strict):
     """The training of a detector, counted in iterations.
@@ -21,6 +23,10 @@ class DetectorTraining(Strict):
     The rate rises linearly over `warmup` iterations to `learning_rate`; then it stays, follows half
     a cosine to zero, or is replaced from each iteration of `steps` on. A checkpoint is written
     `checkpoints` times.
+
+    An image is mirrored with probability `flip`. Of the part detector's, each is looked at through
+    a window of 1 / (1 + zoom) to 1 + zoom times its side, and its colours are changed, with
+    `colour` 1 by up to a fifth in contrast and a tenth in brightness.
     """
 
     iterations: int = Field(ge=1)
@@ -33,6 +39,8 @@ class DetectorTraining(Strict):
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     steps: dict[int, float] = Field(default_factory=dict)
     flip: float = Field(0.5, ge=0, le=1)
+    zoom: float = Field(0.0, ge=0, le=4)
+    colour: float = Field(0.0, ge=0, le=4)
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     checkpoints: int = Field(10, ge=1)
     seed: int = Field(0, ge=0)
@@ -118,8 +126,12 @@ class PartsDetector(Strict):
 
 
 class KeypointsDetection(Strict):
-    """Each image is read at each of `scales`; the pose of the surest least sure joint is kept."""
+    """Each image is read at each of `scales`; the pose of the surest least sure joint is kept.
 
+    A joint whose confidence is below `least` counts as missing.
+    """
+
+    least: float = Field(0.1, ge=0, lt=1)
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((0.6, 0.8, 1.0), min_length=1)
     batch_size: int = Field(32, ge=1)
 
@@ -134,8 +146,9 @@ class KeypointsDetection(Strict):
 class KeypointsDetector(Strict):
     """DeeperCut's network over images of `height` x `width`: `resnet101`, or a `small` backbone.
 
-    `radius` is the disc of the targets in pixels, `locref_scale` the standard deviation by which
-    offsets are divided.
+    `radius` is the disc of the targets in pixels of such an image, `locref_scale` the standard
+    deviation by which offsets are divided. While training each batch is shown at a scale from
+    `jitter`: 0.8 x 0.85..1.15 makes people of a 512 x 256 image as tall as DeeperCut's are.
     """
 
     data: KeypointsSource
@@ -147,6 +160,10 @@ class KeypointsDetector(Strict):
     radius: float = Field(17.0, gt=0)
     locref_scale: float = Field(7.2801, gt=0)
     locref_weight: float = Field(0.05, ge=0)
+    jitter: tuple[Annotated[float, Field(gt=0, le=4)], Annotated[float, Field(gt=0, le=4)]] = (
+        0.68,
+        0.92,
+    )
     intermediate: bool = True
     training: DetectorTraining
     detection: KeypointsDetection = KeypointsDetection()
@@ -157,3 +174,37 @@ class Detectors(Strict):
 
     parts: PartsDetector
     keypoints: KeypointsDetector
+
+
+class MasksImport(Strict):
+    """The masks that PGAN's authors published: a .npy an image under `folder`."""
+
+    source: Literal["masks"]
+    folder: Path
+
+
+class PointsImport(Strict):
+    """The published 14-point files (MATLAB v7.3) of a Market-1501 folder.
+
+    `files` names one for each folder of the dataset, such as `bounding_box_train`; they count in
+    pixels of images of `width` x `height`.
+    """
+
+    source: Literal["points"]
+    files: dict[str, Path] = Field(min_length=1)
+    width: int = Field(64, ge=1)
+    height: int = Field(128, ge=1)
+
+
+class CsvImport(Strict):
+    """Boxes (image,label,score,x0,y0,x1,y1) or joints (image,joint,x,y,confidence) of one's own.
+
+    Images are named by their path relative to the dataset's root, coordinates are shares.
+    """
+
+    source: Literal["csv"]
+    file: Path
+
+
+PartsImport = Annotated[MasksImport | CsvImport, Field(discriminator="source")]
+KeypointsImport = Annotated[PointsImport | CsvImport, Field(discriminator="source")]

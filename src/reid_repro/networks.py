@@ -13,6 +13,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from reid_repro.checking import Strict
+from reid_repro.detectors import Kind
 
 Stage = Literal[1, 2, 3, 4]
 Feature = Literal["fusion", "global", "part"]
@@ -146,10 +147,10 @@ class ModelFile(Strict):
 
 
 # Whose images know what: rendered sets of this subject hold it.
-SUBJECTS = {"parts": "vehicle", "keypoints": "pedestrian"}
+SUBJECTS: dict[Kind, str] = {"parts": "vehicle", "keypoints": "pedestrian"}
 
 
-def needs(model: ModelConfig) -> Literal["none", "parts", "keypoints"]:
+def needs(model: ModelConfig) -> Kind | Literal["none"]:
     """What a network sees of an image beside its pixels."""
     if isinstance(model, PGANNetwork) and model.attention in ("parts", "uniform"):
         return "parts"

@@ -38,12 +38,14 @@ class VariantConfig(Overlay):
     """One variant of a paper's network: what differs from the paper's own options.
 
     `scales` lays a scale's over these. `source` says where the paper describes it. An `ablation` is
-    planned under `ablations: all` only.
+    planned under `ablations: all` only. `places` says which part boxes or joints a network that
+    needs some is given: those that are detected, or the true ones, which rendered sets know.
     """
 
     title: str
     source: str = ""
     ablation: bool = False
+    places: Literal["detected", "truth"] = "detected"
     scales: dict[Scale, Overlay] = Field(default_factory=dict)
 
 

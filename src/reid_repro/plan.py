@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from reid_repro import references, rows
 from reid_repro.config import (
@@ -28,6 +28,7 @@ from reid_repro.config import (
     merge,
     read_yaml,
 )
+from reid_repro.detectors import Kind, RenderedSource
 from reid_repro.errors import UserError
 from reid_repro.networks import SUBJECTS, needs
 from reid_repro.runs import ResolvedRun, Run, resolve
@@ -90,16 +91,46 @@ class Plan:
     def _reason(self, paper: str, variant: str, dataset: str) -> str:
         if self.papers[paper].variants[variant].ablation and self.config.ablations != "all":
             return "an ablation, run with --config ablations=all"
-        needed = needs(self.resolve(Run(paper, variant, dataset, 0)).model)
-        known = self.is_rendered(dataset) and self.dataset(dataset).subject == SUBJECTS.get(needed)
-        if needed != "none" and not known:
-            return f"it needs {needed}, and '{dataset}' has none"
+        resolved = self.resolve(Run(paper, variant, dataset, 0))
+        needed = needs(resolved.model)
+        if needed == "none":
+            return ""
+        if self.dataset(dataset).subject != SUBJECTS[needed]:
+            return f"it needs {needed}, and '{dataset}' shows no {SUBJECTS[needed]}s"
+        if resolved.places == "truth" and not self.is_rendered(dataset):
+            return f"the true {needed} of '{dataset}' are not known"
         return ""
 
     @cached_property
     def datasets(self) -> tuple[str, ...]:
         """The datasets that the runs need."""
         return tuple(dict.fromkeys(run.dataset for run in self.runs))
+
+    @cached_property
+    def places(self) -> tuple[tuple[Kind, str, Literal["detected", "truth"]], ...]:
+        """The part boxes and joints that the runs need: kind, dataset, where they come from."""
+        found = set()
+        for run in map(self.resolve, self.runs):
+            kind = needs(run.model)
+            if kind != "none" and run.places != "none":
+                found.add((kind, run.dataset, run.places))
+        return tuple(sorted(found))
+
+    @cached_property
+    def detected(self) -> tuple[tuple[Kind, str], ...]:
+        """The datasets whose parts or keypoints are detected (or imported)."""
+        return tuple((kind, dataset) for kind, dataset, source in self.places if source != "truth")
+
+    @cached_property
+    def detectors(self) -> tuple[Kind, ...]:
+        """The detectors that are needed: some dataset brings no boxes or joints of its own."""
+        own = {kind for kind, name in self.detected if not getattr(self.dataset(name), kind)}
+        return tuple(sorted(own))
+
+    def trained_on(self, kind: Kind) -> str:
+        """The rendered dataset that a detector learns from; empty where it is another source."""
+        data = getattr(self.config.detectors, kind).data
+        return data.dataset if isinstance(data, RenderedSource) else ""
 
     def datasets_of(self, paper: str) -> tuple[str, ...]:
         """The datasets on which a paper is run at this scale."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from reid_repro.checking import Strict, checked, merge
 from reid_repro.config import Config, RenderedDataset, TrainingConfig
 from reid_repro.errors import UserError
-from reid_repro.networks import OPTIONS, ModelConfig, ModelFile
+from reid_repro.networks import OPTIONS, ModelConfig, ModelFile, needs
 from reid_repro.paper import PaperConfig
 
 
@@ -36,12 +36,16 @@ class Run:
 
 
 class ResolvedRun(Strict):
-    """Everything that decides what a run's training does; written whole into run.json."""
+    """Everything that decides what a run's training does; written whole into run.json.
+
+    `places` is where the part boxes or joints come from, of a network that needs some.
+    """
 
     run: str
     scale: str
     seed: int
     dataset: str
+    places: Literal["none", "detected", "truth"]
     model: ModelConfig
     training: TrainingConfig
 
@@ -66,13 +70,14 @@ def resolve(
     base = {key: value for key, value in config.model.items() if key in known}
     asked = {key: v for key, v in (overrides.get("model") or {}).items() if key in known}
     training = merge(training, _asked_training(overrides, training, where))
-    model = merge(base, merge(model, asked))
+    network = checked(ModelFile, {"model": merge(base, merge(model, asked))}, where).model
     return ResolvedRun(
         run=str(run),
         scale=config.scale,
         seed=run.seed,
         dataset=run.dataset,
-        model=checked(ModelFile, {"model": model}, where).model,
+        places="none" if needs(network) == "none" else variant.places,
+        model=network,
         training=checked(TrainingConfig, training, f"{where}.training"),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,14 @@ from PIL import Image, UnidentifiedImageError
 from reid_repro.datasets.base import unreadable
 from reid_repro.errors import UserError
 from reid_repro.files import read_json, read_parquet
+
+
+class Images(Protocol):
+    """Images by row number: each (height, width, 3) uint8 RGB."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> np.ndarray: ...
 
 
 class ImageStore:

@@ -1,8 +1,8 @@
 """Where the parts of a vehicle and the joints of a pedestrian are, as the networks take them.
 
-Rendered sets know both exactly: that is the source `truth`. `parts.parquet` holds `STORED` boxes an
-image (image, rank, label, score, x0, y0, x1, y1), `keypoints.parquet` 14 joints an image (image,
-joint in MPII order, x, y, confidence); coordinates are shares of the image.
+`parts.parquet` holds the same number of boxes for every image (image, rank, label, score, x0, y0,
+x1, y1), `keypoints.parquet` 14 joints an image (image, joint in MPII order, x, y, confidence);
+coordinates are shares of the image. Rendered sets know both exactly: `truth.parquet`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from reid_repro.detectors import Kind
 from reid_repro.errors import UserError
 from reid_repro.files import read_parquet
 
-Kind = Literal["parts", "keypoints"]
-STORED = 10  # boxes an image: the largest D of PGAN's Table 5
+Origin = Literal["none", "detected", "truth"]
+STORED = 10  # true boxes an image: the largest D of PGAN's Table 5
 JOINTS = 14
 FILLED = "whole image"
 BOX = ["x0", "y0", "x1", "y1"]
@@ -25,9 +26,10 @@ BOX = ["x0", "y0", "x1", "y1"]
 HIDDEN = 0.5
 
 
-def places_file(results: Path, dataset: str, kind: Kind, source: str = "truth") -> Path:
+def places_file(results: Path, dataset: str, kind: Kind, origin: Origin) -> Path:
     """Where the boxes or joints of a dataset lie."""
-    return results / kind / dataset / f"{source}.parquet"
+    name = "truth" if origin == "truth" else kind
+    return results / kind / dataset / f"{name}.parquet"
 
 
 def true_parts(annotations: pd.DataFrame, images: int) -> pd.DataFrame:
@@ -77,18 +79,20 @@ def true_keypoints(annotations: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def load(results: Path, dataset: str, kind: Literal["none", "parts", "keypoints"], images: int) -> (
-    np.ndarray | None
-):  # fmt: skip
-    """What a network needs of all `images`: (n, 10, 4) boxes or (n, 14, 3) joints, float32.
+def load(
+    results: Path, dataset: str, kind: Kind | Literal["none"], origin: Origin, images: int
+) -> np.ndarray | None:
+    """What a network needs of all `images`: (n, D, 4) boxes or (n, 14, 3) joints, float32.
 
-    Row i belongs to row i of images.parquet. UserError names a file that does not fit.
+    Row i belongs to row i of images.parquet, the D boxes are in the order of their rank. UserError
+    names a file that does not fit.
     """
-    if kind == "none":
+    if kind == "none" or origin == "none":
         return None
-    file = places_file(results, dataset, kind)
+    file = places_file(results, dataset, kind, origin)
     table = read_parquet(file)
-    order, each = ("rank", STORED) if kind == "parts" else ("joint", JOINTS)
+    each = int(table["rank"].max()) + 1 if kind == "parts" and len(table) else JOINTS
+    order = "rank" if kind == "parts" else "joint"
     columns = BOX if kind == "parts" else ["x", "y", "confidence"]
     table = table.sort_values(["image", order], kind="stable")
     expected = np.repeat(np.arange(images), each), np.tile(np.arange(each), images)

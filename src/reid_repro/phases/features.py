@@ -30,7 +30,9 @@ def run(plan: Plan, name: str, subset: str, results: Path, *, threads: int = 0) 
         rows["image"].to_numpy(),
         settings.training,
         plan.config.features,
-        places=places.load(results, settings.dataset, needs(settings.model), len(store)),
+        places=places.load(
+            results, settings.dataset, needs(settings.model), settings.places, len(store)
+        ),
         description=f"{name} {subset}",
     )
     out = results / "features" / name / f"{subset}.npy"

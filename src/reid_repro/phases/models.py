@@ -40,7 +40,9 @@ def run(plan: Plan, name: str, results: Path, *, threads: int = 0) -> None:
         read_parquet(data / "splits.parquet"),
         data_hash=facts["content_hash"],
         checkpoints=checkpoints,
-        places=places.load(results, resolved.dataset, needs(resolved.model), len(store)),
+        places=places.load(
+            results, resolved.dataset, needs(resolved.model), resolved.places, len(store)
+        ),
     )
     if trained.rank > 0:
         return

@@ -27,6 +27,8 @@ from reid_repro.training.guard import FiniteGuard
 from reid_repro.training.schedule import set_learning_rate
 
 Batch = TypeVar("Batch")
+# The columns of every history; the parts of the loss stand between.
+HISTORY = ["iteration", "learning_rate", "loss", "images_per_second", "seconds"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import psutil
 from PIL import Image
 
-from reid_repro.datasets.images import ImageStore
+from reid_repro.datasets.images import Images
 
 UInt8Array = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
@@ -42,7 +42,7 @@ class Pixels:
 
     def __init__(
         self,
-        store: ImageStore,
+        store: Images,
         rows: npt.NDArray[np.integer],
         *,
         size: tuple[int, int],

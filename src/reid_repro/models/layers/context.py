@@ -5,8 +5,8 @@ attends to the context of the level above it, the last time the embedded map its
 out is added to the map. With one level this is a non-local block whose keys are down-sampled.
 
 The paper's softmax runs over each row of a (keys x queries) matrix, so over the queries; the usual
-one runs over the keys. Neither matrix is kept: behind the first stage at 256 x 256 pixels the
-last one has four million entries an image.
+one runs over the keys. Large matrices are not kept: behind the first stage at 256 x 256 pixels
+the last one has four million entries an image.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch.nn import functional
 # to fill a GPU.
 ENTRIES = {"cpu": 2**19}
 ENTRIES_OF_A_GPU = 2**26
+KEPT = 2**24  # entries of all matrices of a module that the backward pass may find in memory
 
 
 class CHCM(nn.Module):
@@ -159,40 +160,49 @@ def spread(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
     `queries` (n, q, c), `keys` and `values` (n, k, c), of one type, give (n, q, c): the sum over
     keys of softmax_q(key . query) times the value. The softmax is computed in float32, also on
-    half-precision scores, and not a (k, q) matrix outlives the call: the backward pass computes
-    it again, a few images at a time. No second derivatives.
+    half-precision scores. Of large (k, q) matrices none outlives the call: the backward pass
+    computes them again, a few images at a time. No second derivatives.
     """
     attended: Tensor = _Spread.apply(queries, keys, values)
     return attended
 
 
 class _Spread(torch.autograd.Function):
-    """O = W^T V with W = softmax over q of K Q^T; memory grows with n (q + k) c only."""
+    """O = W^T V with W = softmax over q of K Q^T.
+
+    W is kept for the backward pass where it is small; else memory grows with n (q + k) c only.
+    """
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        ctx.save_for_backward(queries, keys, values)
         attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
+        kept = len(queries) * queries.shape[1] * keys.shape[1] <= KEPT
+        found = []
         for part in _parts(queries, keys):
             weights = _weights(queries[part], keys[part])
             attended[part] = torch.bmm(values[part].mT, weights).mT
+            if kept:
+                found.append(weights)
+        ctx.save_for_backward(queries, keys, values, *found)
         return attended
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        queries, keys, values = ctx.saved_tensors
+        queries, keys, values, *found = ctx.saved_tensors
         of_queries, of_keys, of_values = map(torch.empty_like, (queries, keys, values))
-        for part in _parts(queries, keys):
+        for number, part in enumerate(_parts(queries, keys)):
             q, k, v = queries[part], keys[part], values[part]
             # The few channels as rows: so the products run several times faster on a CPU.
             g = gradient[part].mT.contiguous()
-            weights = _weights(q, k)
+            weights = found[number] if found else _weights(q, k)
             value_gradient = torch.bmm(g, weights.mT).mT
-            # dS = W * (V dO^T - rowsum(W * V dO^T)), and that row sum is V . dV, key by key.
+            # dS = W * (V dO^T - rowsum(W * V dO^T)), and that row sum is V . dV, key by key: one
+            # more channel of the product, against -1.
             wide = torch.promote_types(v.dtype, torch.float32)
             mean = (v.to(wide) * value_gradient.to(wide)).sum(-1, keepdim=True).to(v.dtype)
-            scores = torch.baddbmm(mean.expand_as(weights), v, g, beta=-1).mul_(weights)
+            minus = g.new_full((len(g), 1, g.shape[2]), -1)
+            scores = torch.bmm(torch.cat([v, mean], 2), torch.cat([g, minus], 1)).mul_(weights)
             of_values[part] = value_gradient
             of_keys[part] = torch.bmm(q.mT, scores.mT).mT
             of_queries[part] = torch.bmm(k.mT, scores).mT
