@@ -95,12 +95,14 @@ def fillings(detected: pd.DataFrame) -> dict[str, int]:
 def average_precision(
     detected: pd.DataFrame, annotations: pd.DataFrame, images: npt.NDArray[np.integer]
 ) -> dict[str, float | None]:
-    """AP at `IOU` of each part (101 points of recall), None for one that no image has."""
+    """AP at `IOU` of each part (101 points of recall), None for one that no image has.
+
+    All are None where no box has the name of a part."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     found = detected[detected["label"].isin(PARTS)]
-    if annotations.empty:
+    if annotations.empty or found.empty:  # imported masks, say, have no labels
         return dict.fromkeys(PARTS)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports each step
         truth, answers = COCO(), COCO()
