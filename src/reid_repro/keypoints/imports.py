@@ -12,6 +12,7 @@ What either leaves out has confidence 0, as have joints outside the image.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -32,6 +33,7 @@ MOST_OUTSIDE = 0.5
 
 Unit = Literal["shares", "pixels"]
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 
 def published_points(
@@ -62,7 +64,7 @@ def published_points(
                 f"{file}: points of {len(points):,} images, but the dataset has {len(rows):,} in "
                 f"'{folder}'; is it the file of this folder?"
             )
-        there = np.isfinite(points).all(axis=2) & (points > 0).all(axis=2)
+        there: Bools = np.all(np.isfinite(points) & (points > 0), axis=2)
         shares = np.where(there[..., None], points, 0.0) / size
         _check_unit(str(file), shares[there], f"pixels of {size[0]} x {size[1]} images")
         values[rows] = np.concatenate([shares, there[..., None]], axis=2)
@@ -77,28 +79,19 @@ def keypoints_csv(file: Path, images: pd.DataFrame, *, unit: Unit = "shares") ->
     joint that stands twice, and what is no number.
     """
     table = _read_csv(file)
-    rows = table["image"].map({path: row for row, path in enumerate(images["image"])})
-    unknown = np.flatnonzero(rows.isna())
-    if len(unknown):
-        raise UserError(
-            f"{file}, line {unknown[0] + 2}: no image '{table['image'][unknown[0]]}' in the "
-            "dataset; give paths relative to its root"
-        )
-    row = rows.to_numpy(np.int64)
-    joint = _joints(file, table)
+    known = {path: row for row, path in enumerate(images["image"])}
+    row = _looked_up(file, table["image"], known, "in the dataset; give paths relative to its root")
+    order = {str(joint): joint for joint in range(JOINTS)}
+    joint = _looked_up(file, table["joint"], order, f"from 0 to {JOINTS - 1}, in MPII order")
     empty = ((table["x"] == "") | (table["y"] == "")).to_numpy()
     x = _numbers(file, table, "x", empty=empty)
     y = _numbers(file, table, "y", empty=empty)
     confidence = _numbers(file, table, "confidence", empty=empty)
-    negative = np.flatnonzero(confidence < 0)
-    if len(negative):
-        raise UserError(f"{file}, line {negative[0] + 2}: a confidence below 0")
-    twice = np.flatnonzero(pd.DataFrame({"row": row, "joint": joint}).duplicated())
-    if len(twice):
-        line = twice[0]
-        raise UserError(
-            f"{file}, line {line + 2}: joint {joint[line]} of '{table['image'][line]}' stands twice"
-        )
+    for line in table.index[confidence < 0]:
+        raise UserError(f"{file}, line {line}: a confidence below 0")
+    for line in table.index[pd.DataFrame({"row": row, "joint": joint}).duplicated()]:
+        image, number = table.loc[line, ["image", "joint"]]
+        raise UserError(f"{file}, line {line}: joint {number} of '{image}' stands twice")
     if unit == "pixels":
         x = x / images["width"].to_numpy()[row]
         y = y / images["height"].to_numpy()[row]
@@ -133,13 +126,17 @@ def _points(file: Path) -> Floats:
 
 
 def _read_csv(file: Path) -> pd.DataFrame:
-    """The five columns as text; lines are numbered as an editor does, the header is line 1."""
+    """The five columns as text, by line as an editor counts: the header is line 1."""
     try:
-        found = pd.read_csv(
-            file, dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            found = pd.read_csv(
+                file, dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False
+            ).fillna("")  # a line with too few fields
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; expected a CSV of {','.join(COLUMNS)}") from None
+    except pd.errors.ParserWarning:
+        raise UserError(f"{file}: a line has more fields than the header names") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{file}: not a readable CSV ({reason})") from None
@@ -150,31 +147,27 @@ def _read_csv(file: Path) -> pd.DataFrame:
             f"{file}: column '{missing[0]}' is missing; found {', '.join(found)}; "
             f"expected {','.join(COLUMNS)}"
         )
-    return found[list(COLUMNS)].apply(lambda column: column.str.strip())
+    found.index += 2
+    table = found[list(COLUMNS)].apply(lambda column: column.str.strip())
+    return table[(table != "").any(axis=1)]
 
 
-def _joints(file: Path, table: pd.DataFrame) -> npt.NDArray[np.int64]:
-    known = {str(joint): joint for joint in range(JOINTS)}
-    joints = table["joint"].map(known)
-    foreign = np.flatnonzero(joints.isna())
-    if len(foreign):
-        raise UserError(
-            f"{file}, line {foreign[0] + 2}: joint '{table['joint'][foreign[0]]}'; expected 0 to "
-            f"{JOINTS - 1}, in MPII order"
-        )
-    return joints.to_numpy(np.int64)
+def _looked_up(
+    file: Path, column: pd.Series, numbers: Mapping[str, int], where: str
+) -> npt.NDArray[np.int64]:
+    """The number of each text; UserError names the first line whose text is not there."""
+    found = column.map(numbers)
+    for line in column.index[found.isna()]:
+        raise UserError(f"{file}, line {line}: no {column.name} '{column[line]}' {where}")
+    values: npt.NDArray[np.int64] = found.to_numpy(np.int64)
+    return values
 
 
-def _numbers(
-    file: Path, table: pd.DataFrame, column: str, *, empty: npt.NDArray[np.bool_]
-) -> Floats:
+def _numbers(file: Path, table: pd.DataFrame, column: str, *, empty: Bools) -> Floats:
     """A column as numbers, 0 where `empty`."""
     numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
-    wrong = np.flatnonzero(~np.isfinite(numbers) & ~empty)
-    if len(wrong):
-        raise UserError(
-            f"{file}, line {wrong[0] + 2}: {column} '{table[column][wrong[0]]}' is no number"
-        )
+    for line in table.index[~np.isfinite(numbers) & ~empty]:
+        raise UserError(f"{file}, line {line}: {column} '{table[column][line]}' is no number")
     return np.where(empty, 0.0, numbers)
 
 

@@ -51,14 +51,15 @@ def fill(network: nn.Module, prefix: Path) -> None:
     unless all fits; UserError names what does not.
     """
     checkpoint = Checkpoint(prefix)
-    foreign = tensorflow_names(network)
-    _check_names(checkpoint, set(foreign.values()))
-    read = {name: checkpoint.read(name) for name in checkpoint}
-    own = network.state_dict()
-    state = {
-        name: _tensor(checkpoint, variable, read[variable], tuple(own[name].shape))
-        for name, variable in foreign.items()
-    }
+    own = {variable: name for name, variable in tensorflow_names(network).items()}
+    _check_names(checkpoint, set(own))
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    state = {}
+    for variable in checkpoint:
+        values = checkpoint.read(variable)  # of what is not needed too: a damaged file is noticed
+        if variable in own:
+            name = own[variable]
+            state[name] = _tensor(checkpoint, variable, values, shapes[name])
     network.load_state_dict(state, strict=False)  # PyTorch's counters of batches have no like
 
 

@@ -83,16 +83,17 @@ class Checkpoint:
         dtype = self._dtype(name, entry)
         shard = self._shard(name, entry)
         try:
+            whole = entry.offset + entry.size <= shard.stat().st_size
             with shard.open("rb") as file:
                 file.seek(entry.offset)
-                data = file.read(entry.size)
+                data = file.read(entry.size) if whole else b""
         except FileNotFoundError:
             raise UserError(
                 f"{shard}: no such file, and '{name}' lies in it; put it beside the index"
             ) from None
         except OSError as error:
             raise UserError(f"{shard}: '{name}' cannot be read ({error.strerror})") from None
-        if len(data) < entry.size:
+        if not whole:
             raise UserError(
                 f"{shard}: ends within '{name}', which takes bytes {entry.offset:,} to "
                 f"{entry.offset + entry.size:,}; get the file again"

@@ -63,8 +63,9 @@ def _table(data: bytes) -> dict[bytes, bytes]:
     footer = data[-FOOTER_BYTES:]
     if int.from_bytes(footer[-8:], "little") != MAGIC:
         raise MalformedError("the magic number at its end is missing")
-    _, at = _handle(footer, 0)  # the meta index block, which is empty
+    meta, at = _handle(footer, 0)
     index, _ = _handle(footer, at)
+    _block(data, meta)  # it says nothing that is needed, but shows whether the file is whole
     table: dict[bytes, bytes] = {}
     last: bytes | None = None
     for _, place in _entries(_block(data, index)):
