@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from reid_repro.errors import UserError
 from reid_repro.models.layers.regions import ANCHORS
 
 NAMES = (
@@ -30,3 +35,33 @@ _PARTNER = {a: b for pair in PAIRS for a, b in (pair, pair[::-1])}
 MIRRORED = tuple(_PARTNER.get(joint, joint) for joint in range(JOINTS))
 # The four keypoints of GLAD (Section 4.1).
 GLAD = ANCHORS
+COLUMNS = ["image", "joint", "x", "y"]
+
+
+def as_arrays(
+    frame: pd.DataFrame,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """A frame of joints as (images (n,), x and y (n, 14, 2), present (n, 14)).
+
+    The frame has image, joint, x and y in shares of the image. Present is a joint that lies in the
+    image; NaN stands for one that nobody marked. Raises UserError unless each image has each of
+    the 14 joints once.
+    """
+    missing = [name for name in COLUMNS if name not in frame]
+    if missing:
+        raise UserError(f"joints: no column '{missing[0]}'; needed are {', '.join(COLUMNS)}")
+    ordered = frame.sort_values(["image", "joint"], kind="stable")
+    images = ordered["image"].to_numpy(np.int64)
+    rows = np.unique(images)
+    if not (
+        len(frame) == JOINTS * len(rows) > 0
+        and np.array_equal(images, np.repeat(rows, JOINTS))
+        and np.array_equal(ordered["joint"], np.tile(np.arange(JOINTS), len(rows)))
+    ):
+        raise UserError(
+            f"joints: {len(frame):,} rows for {len(rows):,} images; each image needs each of the "
+            f"joints 0 to {JOINTS - 1} once"
+        )
+    places = ordered[["x", "y"]].to_numpy(np.float32).reshape(-1, JOINTS, 2)
+    present = ((places >= 0) & (places <= 1)).all(axis=2)  # of NaN, neither holds
+    return rows, places, present

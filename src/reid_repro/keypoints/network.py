@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from reid_repro.detectors import KeypointsDetector
 from reid_repro.errors import UserError
@@ -58,12 +59,19 @@ class Upsampling(nn.ConvTranspose2d):
 
 
 class SmallBackbone(nn.Module):
-    """A ResNet-10 of `width`: the maps of its third and its last stage, both of stride 16."""
+    """A ResNet-10 of `width`: the maps of its third and its last stage, both of stride 16.
+
+    The last stage is dilated, as ResNet-101's is here: which side is left shows in the face alone,
+    and a cell at the hips must see it.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.resnet = ResNet(layout="resnet10", width=width, last_stride=1)
         self.intermediate_channels, self.out_channels = 4 * width, self.resnet.out_channels
+        for module in self.resnet.layer4.modules():
+            if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+                module.dilation = module.padding = (2, 2)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Intermediate and last map, (n, c, ceil(h / 16), ceil(w / 16))."""
@@ -127,6 +135,19 @@ class PoseNetwork(nn.Module):
 def map_size(size: int) -> int:
     """Rows (columns) of the maps of an image of `size` rows (columns)."""
     return 2 * -(-size // 16)
+
+
+def shown(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images (n, h, w, 3) uint8 at `size`, (n, 3, *size) float32: bilinear, anti-aliased."""
+    images = pixels.permute(0, 3, 1, 2).float()
+    if tuple(images.shape[2:]) == size:
+        return images
+    return functional.interpolate(images, size, mode="bilinear", antialias=True)
+
+
+def scaled(settings: KeypointsDetector, scale: float) -> tuple[int, int]:
+    """(height, width) of the settings' images at a scale."""
+    return max(1, round(settings.height * scale)), max(1, round(settings.image_width * scale))
 
 
 def build(settings: KeypointsDetector) -> PoseNetwork:
