@@ -123,19 +123,19 @@ def write(
 ) -> None:
     """A checkpoint whose tensors lie in the shards by turns, in the order given.
 
-    `overlaid` lets all tensors begin at byte 0, for tensors which begin with the same bytes: the
-    file is as large as the largest. `changed` replaces entries of the index.
+    `overlaid` writes tensors that are windows of one array: number k begins at the array's value k,
+    and the file holds the array once. `changed` replaces entries of the index.
     """
     data = [b""] * shards
     pairs = {b"": header(shards, endianness)}
     for count, (name, array) in enumerate(tensors.items()):
         shard = count % shards
-        content = array.tobytes()
-        pairs[name.encode()] = entry(array, shard, 0 if overlaid else len(data[shard]))
-        if not overlaid:
-            data[shard] += content
-        elif len(content) > len(data[shard]):
-            data[shard] = content
+        if overlaid:
+            pairs[name.encode()] = entry(array, 0, count * array.itemsize)
+            data[0] += array.tobytes()[len(data[0]) - count * array.itemsize :]
+        else:
+            pairs[name.encode()] = entry(array, shard, len(data[shard]))
+            data[shard] += array.tobytes()
     for name, message in (changed or {}).items():
         pairs[name.encode()] = message
     prefix.with_name(f"{prefix.name}.index").write_bytes(table(pairs, compressed=compressed))

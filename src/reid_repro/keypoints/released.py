@@ -67,14 +67,14 @@ def _check_names(checkpoint: Checkpoint, wanted: set[str]) -> None:
     found = {name for name in checkpoint if not _skipped(name)}
     if not any(name.startswith(INTERMEDIATE) for name in wanted):
         found = {name for name in found if not name.startswith(INTERMEDIATE)}
-    for names, trouble in (
-        (wanted - found, "are missing"),
-        (found - wanted, "have no place in the network"),
+    for trouble, names in (
+        ("variables are missing", sorted(wanted - found)),
+        ("variables have no place in the network", sorted(found - wanted)),
     ):
         if names:
-            listed = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise UserError(
-                f"{checkpoint.index}: {len(names)} variables {trouble} ({listed}); "
+                f"{checkpoint.index}: {trouble}: {', '.join(names[:3])}{more}; "
                 "expected those of mpii-single-resnet-101"
             )
 
