@@ -18,12 +18,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from reid_repro.datasets.images import ImageStore
+from reid_repro.datasets.images import Images
 from reid_repro.detectors import KeypointsDetector
 from reid_repro.devices import best_precision
 from reid_repro.keypoints.decoding import decode, surest
 from reid_repro.keypoints.finished import FinishedBatches
-from reid_repro.keypoints.joints import JOINTS
+from reid_repro.keypoints.joints import JOINTS, frame_of
 from reid_repro.keypoints.network import PoseNetwork, scaled, shown
 from reid_repro.progress import add_task, progress
 from reid_repro.training.pixels import Pixels, decoding_threads
@@ -42,7 +42,7 @@ CODE = (
 def detect(
     name: str,
     network: PoseNetwork,
-    store: ImageStore,
+    store: Images,
     settings: KeypointsDetector,
     *,
     finished: FinishedBatches | None = None,
@@ -78,7 +78,7 @@ def detect(
             if finished is not None:
                 finished.save(start, answer)
             display.advance(task, len(answer))
-    return frame_of(found)
+    return frame_of(found, np.arange(images))
 
 
 @torch.inference_mode()
@@ -107,21 +107,6 @@ def autocast_type(settings: KeypointsDetector) -> torch.dtype | None:
     """What the network multiplies in, by the precision of the training; None for float32."""
     precision = settings.training.precision
     return AUTOCAST.get(best_precision() if precision == "auto" else precision)
-
-
-def frame_of(found: npt.NDArray[np.float32]) -> pd.DataFrame:
-    """Joints (n, 14, 3) of images 0 to n - 1 as the table of `keypoints.parquet`."""
-    images = len(found)
-    return pd.DataFrame(
-        {
-            "image": np.repeat(np.arange(images, dtype=np.int32), JOINTS),
-            "joint": np.tile(np.arange(JOINTS, dtype=np.int16), images),
-            **{
-                column: found[..., place].reshape(-1)
-                for place, column in enumerate(("x", "y", "confidence"))
-            },
-        }
-    )
 
 
 def _filled(place: npt.NDArray[np.float32], start: int, finished: FinishedBatches | None) -> bool:

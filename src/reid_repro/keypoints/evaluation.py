@@ -24,6 +24,7 @@ from reid_repro.keypoints.joints import (
     RIGHT_HIP,
     RIGHT_SHOULDER,
     as_arrays,
+    frame_of,
 )
 
 THRESHOLD = 0.2
@@ -38,6 +39,7 @@ def evaluate(
     *,
     threshold: float = THRESHOLD,
     least_confidence: float = 0.0,
+    prior: pd.DataFrame | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """The scores of `detected`, and those of each image.
 
@@ -45,11 +47,12 @@ def evaluate(
     the `images` table (width, height; row i is image i). Images without annotations are left out
     of the PCK. Joints count that lie in the image, and by themselves those that are visible.
 
-    The scores: `pck` and `pck_visible` (means over joints' shares, as printed in pose papers; None
+    The scores: `mean` and `mean_visible` (over the joints' shares, as printed in pose papers; None
     where nothing counts), `threshold`, `images`, `joints` (a row a joint: joint, name, n, pck,
     n_visible, pck_visible), `lacking` (images where one of GLAD's four keypoints is not more
-    confident than `least_confidence`) of `detected_images`. The table: image, n, right, pck,
-    lacking. Raises UserError for a table without all joints of an image.
+    confident than `least_confidence`) of `detected_images`; with a `prior`, such as `mean_pose`,
+    its `mean` as `prior`. The table: image, n, right, pck, lacking. Raises UserError for a table
+    without all joints of an image.
     """
     rows, places, present = as_arrays(annotations)
     seen = present & _sorted(annotations)["visible"].to_numpy(bool).reshape(-1, JOINTS)
@@ -73,15 +76,17 @@ def evaluate(
         }
         for joint, name in enumerate(NAMES)
     ]
-    scores = {
-        "pck": _mean(table, "pck"),
-        "pck_visible": _mean(table, "pck_visible"),
+    scores: dict[str, Any] = {
+        "mean": _mean(table, "pck"),
+        "mean_visible": _mean(table, "pck_visible"),
         "threshold": threshold,
         "images": len(rows),
         "joints": table,
         "lacking": int(lacking.sum()),
         "detected_images": len(found_rows),
     }
+    if prior is not None:
+        scores["prior"] = evaluate(prior, annotations, images, threshold=threshold)[0]["mean"]
     counted = present.sum(axis=1)
     correct_joints = (right & present).sum(axis=1)
     each = pd.DataFrame(
@@ -94,6 +99,16 @@ def evaluate(
         }
     )
     return scores, each
+
+
+def mean_pose(annotations: pd.DataFrame, images: pd.Series | npt.NDArray[np.int64]) -> pd.DataFrame:
+    """For each of `images`, without looking at it, where each joint is in the mean."""
+    _, places, present = as_arrays(annotations)
+    total = np.where(present[..., None], places, 0).sum(axis=0, dtype=float)
+    mean = total / np.maximum(present.sum(axis=0), 1)[:, None]
+    rows = np.unique(np.asarray(images))
+    found = np.concatenate([mean, np.ones((JOINTS, 1))], axis=1).astype(np.float32)
+    return frame_of(np.broadcast_to(found, (len(rows), JOINTS, 3)), rows)
 
 
 def correct(found: FloatArray, places: FloatArray, threshold: float = THRESHOLD) -> BoolArray:

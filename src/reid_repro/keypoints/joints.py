@@ -65,3 +65,17 @@ def as_arrays(
     places = ordered[["x", "y"]].to_numpy(np.float32).reshape(-1, JOINTS, 2)
     present = ((places >= 0) & (places <= 1)).all(axis=2)  # of NaN, neither holds
     return rows, places, present
+
+
+def frame_of(found: npt.NDArray[np.float32], rows: npt.NDArray[np.integer]) -> pd.DataFrame:
+    """Joints (n, 14, 3) of the images `rows` as the table of `keypoints.parquet`."""
+    return pd.DataFrame(
+        {
+            "image": np.repeat(rows, JOINTS).astype(np.int32),
+            "joint": np.tile(np.arange(JOINTS, dtype=np.int16), len(rows)),
+            **{
+                column: found[..., place].reshape(-1)
+                for place, column in enumerate(("x", "y", "confidence"))
+            },
+        }
+    )

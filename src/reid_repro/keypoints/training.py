@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from reid_repro.datasets.images import ImageStore
+from reid_repro.datasets.images import Images
 from reid_repro.detectors import KeypointsDetector
 from reid_repro.keypoints.joints import MIRRORED, as_arrays
 from reid_repro.keypoints.network import PoseMaps, PoseNetwork, build, scaled, shown
@@ -56,9 +56,7 @@ class Batches:
     `joints` as `joints.as_arrays` takes it; its images are rows of `store`.
     """
 
-    def __init__(
-        self, settings: KeypointsDetector, store: ImageStore, joints: pd.DataFrame
-    ) -> None:
+    def __init__(self, settings: KeypointsDetector, store: Images, joints: pd.DataFrame) -> None:
         rows, self._joints, self._present = as_arrays(joints)
         self._settings, self._images = settings, len(rows)
         size = settings.height, settings.image_width
@@ -99,7 +97,7 @@ class Batches:
 def train(
     name: str,
     settings: KeypointsDetector,
-    store: ImageStore,
+    store: Images,
     joints: pd.DataFrame,
     *,
     keeper: Checkpoints | None = None,
