@@ -13,7 +13,7 @@ rule train_detector:
     log:
         "logs/detectors/{kind}.log",
     benchmark:
-        "results/benchmarks/models/detectors/{kind}.tsv"
+        "results/benchmarks/places/detectors/{kind}.tsv"
     conda:
         "../envs/reid-repro.yaml"
     threads: NETWORK_THREADS
@@ -40,7 +40,7 @@ rule detect:
     log:
         "logs/{kind}/{dataset}.log",
     benchmark:
-        "results/benchmarks/models/{kind}/{dataset}.tsv"
+        "results/benchmarks/places/{kind}/{dataset}.tsv"
     conda:
         "../envs/reid-repro.yaml"
     threads: NETWORK_THREADS
@@ -65,7 +65,7 @@ rule true_places:
     log:
         "logs/{kind}/{dataset}.truth.log",
     benchmark:
-        "results/benchmarks/data/{dataset}.{kind}.tsv"
+        "results/benchmarks/places/{kind}/{dataset}.truth.tsv"
     conda:
         "../envs/reid-repro.yaml"
     resources:
@@ -87,7 +87,7 @@ rule score_places:
     log:
         "logs/{kind}/{dataset}.scores.log",
     benchmark:
-        "results/benchmarks/models/{kind}/{dataset}.scores.tsv"
+        "results/benchmarks/places/{kind}/{dataset}.scores.tsv"
     conda:
         "../envs/reid-repro.yaml"
     resources:

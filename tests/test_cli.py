@@ -71,7 +71,7 @@ def test_an_unexpected_error_leaves_its_traceback_in_the_log(
     def breaks(*_: object) -> None:
         raise ZeroDivisionError("not foreseen")
 
-    monkeypatch.setattr("reid_repro.cli.planning.load", breaks)
+    monkeypatch.setattr("reid_repro.cli_options.planning.load", breaks)
     log = tmp_path / "x.log"
     arguments = ["data", "market1501", "--results", str(tmp_path), "--log", str(log)]
     done = CliRunner().invoke(app, arguments)

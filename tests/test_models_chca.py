@@ -197,7 +197,10 @@ def test_half_precision_weights_come_from_a_softmax_in_full_precision() -> None:
 
 
 @pytest.mark.parametrize("over", ["queries", "keys"])
-def test_no_attention_matrix_is_kept_for_the_backward_pass(over: str) -> None:
+def test_no_large_attention_matrix_is_kept_for_the_backward_pass(
+    over: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context, "KEPT", 2**10)
     module = CHCM(4, softmax_over=over, zero_output=False)
     features = torch.randn(2, 4, 32, 32, requires_grad=True)
     kept: list[int] = []

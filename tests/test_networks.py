@@ -128,11 +128,42 @@ def test_what_a_user_asks_for_wins_over_a_paper(repository: Path) -> None:
         plan.load({"scale": "paper", "training": {"epochs": 3}})
 
 
-def test_a_network_without_its_places_is_not_planned(repository: Path) -> None:
-    planned = plan.load({"scale": "paper", "papers": ["baseline", "glad"]})
+def test_a_network_whose_places_cannot_be_known_is_not_planned(repository: Path) -> None:
+    planned = plan.load({"scale": "paper", "papers": ["baseline", "glad"], "ablations": "all"})
     assert needs(planned.resolve("glad/glad/market1501/seed0").model) == "keypoints"
-    assert "glad" not in {run.variant for run in planned.runs}
-    assert "it needs keypoints" in planned.left_out("glad", "glad", "market1501")
+    variants = {run.variant for run in planned.runs}
+    assert "glad" in variants
+    assert "true_joints" not in variants
+    reason = planned.left_out("glad", "true_joints", "market1501")
+    assert reason == "the true keypoints of 'market1501' are not known"
+
+
+def test_detected_and_true_places_are_planned_apart(repository: Path) -> None:
+    default = plan.load({})
+    pedestrians, vehicles = "rendered-pedestrians", "rendered-vehicles"
+    assert default.detected == (("keypoints", pedestrians), ("parts", vehicles))
+    assert default.detectors == ("keypoints", "parts")
+    assert {origin for _, _, origin in default.places} == {"detected"}
+    every = plan.load({"ablations": "all"})
+    assert ("parts", vehicles, "truth") in every.places
+    assert every.resolve("glad/true_joints/rendered-pedestrians/seed0").places == "truth"
+    assert every.resolve("pgan/grid/rendered-vehicles/seed0").places == "none"
+
+
+def test_a_dataset_with_boxes_of_its_own_needs_no_detector(repository: Path) -> None:
+    brought = {"rendered-vehicles": {"parts": {"source": "csv", "file": "boxes.csv"}}}
+    assert plan.load({"datasets": brought}).detectors == ("keypoints",)
+
+
+def test_a_detector_learns_from_a_rendered_set_of_its_subject(repository: Path) -> None:
+    data = {"source": "rendered", "dataset": "rendered-pedestrians"}
+    with pytest.raises(UserError, match="'rendered-pedestrians' is no rendered vehicle set"):
+        plan.load({"detectors": {"parts": {"data": data}}})
+
+
+def test_more_parts_than_are_stored_are_refused(repository: Path) -> None:
+    with pytest.raises(UserError, match=r"pgan/d10.* 10 parts.*boxes.* is 8"):
+        plan.load({"detectors": {"parts": {"detection": {"boxes": 8}}}, "ablations": "all"})
 
 
 @pytest.mark.parametrize(

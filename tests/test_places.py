@@ -101,17 +101,17 @@ def test_joints_out_of_the_image_are_missing_and_hidden_ones_are_not() -> None:
 
 
 def test_what_is_loaded_is_aligned_with_the_images(tmp_path: Path) -> None:
-    assert load(tmp_path, "d", "none", 3) is None
+    assert load(tmp_path, "d", "none", "none", 3) is None
     joints = true_keypoints(joints_of(3))
-    file = places_file(tmp_path, "d", "keypoints")
+    file = places_file(tmp_path, "d", "keypoints", "detected")
     write_parquet(file, joints.sample(frac=1, random_state=2))
-    values = load(tmp_path, "d", "keypoints", 3)
+    values = load(tmp_path, "d", "keypoints", "detected", 3)
     assert values is not None
     assert values.shape == (3, JOINTS, 3)
     row = joints[(joints["image"] == 1) & (joints["joint"] == 7)].iloc[0]
     np.testing.assert_array_equal(values[1, 7], row[["x", "y", "confidence"]].to_numpy(np.float32))
     with pytest.raises(UserError, match="not 14 rows for each of 4 images"):
-        load(tmp_path, "d", "keypoints", 4)
+        load(tmp_path, "d", "keypoints", "detected", 4)
     write_parquet(file, joints.assign(x=np.nan))
     with pytest.raises(UserError, match="a coordinate is no number"):
-        load(tmp_path, "d", "keypoints", 3)
+        load(tmp_path, "d", "keypoints", "detected", 3)

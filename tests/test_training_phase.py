@@ -52,7 +52,7 @@ def results(tmp_path: Path) -> Path:
     indexed = datasets.index("tiny", config, folder)
     datasets.write(indexed, folder)
     boxes = true_parts(read_parquet(folder / "annotations.parquet"), len(indexed.images))
-    file = places_file(tmp_path, "tiny", "parts")
+    file = places_file(tmp_path, "tiny", "parts", "detected")
     file.parent.mkdir(parents=True)
     write_parquet(file, boxes)
     return tmp_path
@@ -68,6 +68,7 @@ def plan() -> Plan:
         scale="demo",
         seed=0,
         dataset="tiny",
+        places="detected",
         model=PGANNetwork(name="pgan", backbone="resnet10", width=8, parts=3, dimension=32),
         training=training,
     )

@@ -63,8 +63,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         data = folder / "data" / name
         data.mkdir(parents=True)
         datasets.write(datasets.index(name, config, data), data)
-    places.run(PLANNED, "rendered-vehicles", "parts", folder)
-    places.run(PLANNED, "rendered-pedestrians", "keypoints", folder)
+    places.run(PLANNED, "parts", "rendered-vehicles", folder)
+    places.run(PLANNED, "keypoints", "rendered-pedestrians", folder)
     return folder
 
 
@@ -82,7 +82,7 @@ def test_every_variant_trains_and_describes(name: str, results: Path, tmp_path: 
     run = PLANNED.resolve(name)
     data = results / "data" / Run.parse(name).dataset
     store, splits = ImageStore.open(data), read_parquet(data / "splits.parquet")
-    where = load(results, run.dataset, needs(run.model), len(store))
+    where = load(results, run.dataset, needs(run.model), "truth", len(store))
     trained = train(run, store, splits, data_hash="x", checkpoints=tmp_path, places=where)
     assert trained.history["loss"].notna().all()
     rows = rows_of(store.images, splits, "test")["image"].to_numpy()

@@ -28,7 +28,21 @@ TINY: dict[str, Any] = {
             "height": 64,
             "width": width,
         }
-        for name, width in (("rendered-vehicles", 64), ("rendered-pedestrians", 32))
+        for name, width in (
+            ("rendered-vehicles", 64),
+            ("rendered-pedestrians", 32),
+            ("rendered-parts", 64),
+            ("rendered-joints", 32),
+        )
+    },
+    "detectors": {
+        "parts": {"width": 8, "size": 64, "training": {"iterations": 4, "batch_size": 4}},
+        "keypoints": {
+            "width": 8,
+            "height": 96,
+            "image_width": 48,
+            "training": {"iterations": 4, "batch_size": 4},
+        },
     },
     "model": {"width": 8},
     "training": {"epochs": 2, "identities_per_batch": 4, "images_per_identity": 2},

@@ -70,7 +70,28 @@ def _keypoints(
     images: pd.DataFrame,
     learnt: pd.DataFrame,
 ) -> dict[str, Any]:
-    raise NotImplementedError
+    from reid_repro.keypoints.evaluation import evaluate, mean_pose
+
+    own = annotations[annotations["image"].isin(tested)]
+    scores, per_image = evaluate(detected, own, images, prior=mean_pose(learnt, tested))
+    joints = scores["joints"]
+    return {
+        "images": scores["images"],
+        "threshold": scores["threshold"],
+        "reference": "the larger diagonal between the shoulders and the hips",
+        "pck": {row["name"]: _rounded(row["pck"]) for row in joints},
+        "pck_visible": {row["name"]: _rounded(row["pck_visible"]) for row in joints},
+        "n": {row["name"]: row["n"] for row in joints},
+        "mean": _rounded(scores["mean"]),
+        "mean_visible": _rounded(scores["mean_visible"]),
+        "prior": {"mean": _rounded(scores["prior"])},
+        "lacking": int(per_image["lacking"].sum()),
+        "per_image": _by_image(per_image, "pck"),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _by_image(table: pd.DataFrame, column: str) -> dict[str, float | None]:
