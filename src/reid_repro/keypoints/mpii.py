@@ -11,6 +11,7 @@ high: who is shown in part, or sits, does not become larger than who stands.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -29,6 +30,11 @@ from reid_repro.keypoints.joints import JOINTS, MPII_IDS
 PIXELS_OF_SCALE = 200.0
 MARGIN = 0.1  # of the person's height: the soles and the hair lie beyond the joints
 OUTSIDE = (124, 117, 104)  # ImageNet's mean colour, where a crop leaves its photograph
+# Whatever is wrong with a file's bytes, scipy meets it in one of these ways.
+DAMAGED = (
+    *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError),
+    *(NotImplementedError, MemoryError, OverflowError, zlib.error, MatReadError),
+)
 JOINT_OF = {raw: joint for joint, raw in enumerate(MPII_IDS)}
 
 
@@ -183,14 +189,15 @@ def _people(file: Path, people: str) -> Iterator[Person | None]:
 
 def _release(file: Path) -> Any:
     try:
-        content = scipy.io.loadmat(file, struct_as_record=False, variable_names=["RELEASE"])
+        with file.open("rb") as opened:
+            content = scipy.io.loadmat(opened, struct_as_record=False, variable_names=["RELEASE"])
     except FileNotFoundError:
         raise UserError(
             f"{file}: no such file; it is mpii_human_pose_v1_u12_1.mat of the MPII release"
         ) from None
-    # Whatever is wrong with the bytes, scipy meets it in one of these ways.
-    except (OSError, ValueError, TypeError, KeyError, NotImplementedError, MatReadError) as error:
-        raise UserError(f"{file}: not a readable MATLAB v5 file ({error})") from None
+    except DAMAGED as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{file}: not a readable MATLAB v5 file ({reason})") from None
     found = np.ravel(content.get("RELEASE", ()))
     if len(found) != 1 or not hasattr(found[0], "annolist"):
         raise UserError(f"{file}: no struct RELEASE with an annolist; is it the MPII release?")
