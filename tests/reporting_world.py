@@ -109,6 +109,13 @@ def _workflow(folder: Path) -> Path:
             "papers": ["ground"],
             "training": {"height": 64, "width": 64, "epochs": 5},
             "statistics": {"resamples": 100},
+            "detectors": {
+                kind: {
+                    "data": {"source": "rendered", "dataset": dataset},
+                    "training": {"iterations": 1, "batch_size": 1, "learning_rate": 0.001},
+                }
+                for kind, dataset in (("parts", "cars"), ("keypoints", "people"))
+            },
             "rerankers": {
                 name: {"title": title, "method": "none"} for name, title in RERANKERS.items()
             },

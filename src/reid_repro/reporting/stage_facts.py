@@ -137,6 +137,7 @@ def record_of(results: Path, file: Path, id: str, title: str, facts: Facts) -> R
     seconds = facts.get("wall_seconds", facts.get("seconds"))
     resumed = int(facts.get("resumed") or 0)
     time = formats.duration(seconds)
+    memory = facts.get("peak_memory_mib")
     versions = (f"{name} {version}" for name, version in (facts.get("versions") or {}).items())
     known = [
         ("Commit", formats.commit(facts.get("commit"), facts.get("dirty"))),
@@ -146,6 +147,7 @@ def record_of(results: Path, file: Path, id: str, title: str, facts: Facts) -> R
         ("Precision", str(facts.get("precision") or "")),
         ("Threads", str(facts.get("threads") or "")),
         ("Wall time", f"{time} (resumed {formats.plural(resumed, 'time')})" if resumed else time),
+        ("Peak memory", formats.memory(memory) if memory else ""),
         ("Versions", ", ".join(versions)),
     ]
     settings = [

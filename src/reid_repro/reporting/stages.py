@@ -120,7 +120,7 @@ def _stage(plan: Plan, kind: Kind, results: Path, assets: Assets) -> Stage:
 def _detector(plan: Plan, kind: Kind, results: Path, assets: Assets) -> Detector:
     file = results / "detectors" / kind / "detector.json"
     facts = read_json(file)
-    trained = int(facts.get("iterations") or 0) > 0
+    trained = int(facts["images"]) > 0  # else its weights were taken over
     seconds = formats.duration(facts.get("wall_seconds"))
     keys = [
         ("Network", f"{facts['network']}, {input_of(facts)} pixels"),
@@ -128,8 +128,8 @@ def _detector(plan: Plan, kind: Kind, results: Path, assets: Assets) -> Detector
     ]
     if trained:
         keys += [
-            ("Training images", formats.count(facts.get("images"))),
-            ("Iterations", formats.count(facts["iterations"])),
+            ("Training images", formats.count(facts["images"])),
+            ("Iterations", formats.count(facts["training"]["iterations"])),
             ("Training time", seconds),
         ]
     return Detector(
