@@ -34,7 +34,7 @@ from reid_repro.training.augment import IMAGENET_MEAN, IMAGENET_STD
 # half its side of every part.
 SMALL_SCALES = [0.06, 0.11, 0.2, 0.36, 0.6]
 SMALL_RATIOS: list[list[int]] = [[], [2], [2, 3], [2, 3]]
-SMALL_OVERLAP = 0.45  # a default box takes a part's class from this intersection over union on
+SMALL_OVERLAP = 0.4  # a default box takes a part's class from this intersection over union on
 
 
 class Heads(NamedTuple):
@@ -99,7 +99,6 @@ def _ssd300(settings: PartsDetector, num_classes: int) -> SSD:
             weights=None,
             weights_backbone=weights,
             num_classes=num_classes,
-            trainable_backbone_layers=None if weights else 5,
         )
     except (OSError, RuntimeError) as error:
         raise UserError(
@@ -157,6 +156,15 @@ class SmallBackbone(nn.Module):
 
 
 def _stage(channels: int, out: int) -> BasicBlock:
-    """A ResNet block that halves the map, its shortcut by a 1x1 convolution."""
-    shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride=2, bias=False), nn.BatchNorm2d(out))
+    """A ResNet block that halves the map.
+
+    Its shortcut takes means of 2x2 cells, then a 1x1 convolution (He, T. et al. 2019): one of
+    stride 2 would look at a quarter of the cells, and oneDNN's gradient of it in float32 (torch
+    2.15) writes beyond its memory where there are 8 channels.
+    """
+    shortcut = nn.Sequential(
+        nn.AvgPool2d(2, ceil_mode=True),
+        nn.Conv2d(channels, out, 1, bias=False),
+        nn.BatchNorm2d(out),
+    )
     return BasicBlock(channels, out, 2, shortcut)
