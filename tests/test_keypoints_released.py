@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow_checkpoint as writer
+import tensorflow_forward as literal
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +19,6 @@ from reid_repro.keypoints import released
 from reid_repro.keypoints.network import PoseNetwork
 from reid_repro.keypoints.slim import Bottleneck, ConvNorm, SlimResNet101
 
-EPSILON = 1e-5  # of the batch normalisation of slim's ResNets
 SETTINGS = KeypointsDetector.model_validate(
     {
         "data": {"source": "tensorflow", "checkpoint": "mpii-single-resnet-101"},
@@ -130,73 +129,6 @@ def filled(network: PoseNetwork, variables: dict[str, np.ndarray], folder: Path)
     return network.eval()
 
 
-# A literal forward of TensorFlow's operations, on images (rows, columns, channels).
-
-
-def taps(size: int, out: int, kernel: int, stride: int, rate: int, begin: int) -> Iterator[
-    tuple[int, int, int]
-]:  # fmt: skip
-    """(output, tap, input) for every tap of every output that lies on the input."""
-    for to in range(out):
-        for tap in range(kernel):
-            source = to * stride + tap * rate - begin
-            if 0 <= source < size:
-                yield to, tap, source
-
-
-def literal_convolution(
-    image: np.ndarray, weights: np.ndarray, stride: int = 1, rate: int = 1
-) -> np.ndarray:
-    """slim's `conv2d_same`: zeros of half the dilated kernel at either side, whatever the size."""
-    kernel = weights.shape[0]
-    begin = (kernel - 1) * rate // 2
-    rows, columns = image.shape[:2]
-    out = np.zeros((math.ceil(rows / stride), math.ceil(columns / stride), weights.shape[3]))
-    for i, u, y in taps(rows, out.shape[0], kernel, stride, rate, begin):
-        for j, v, x in taps(columns, out.shape[1], kernel, stride, rate, begin):
-            out[i, j] += image[y, x] @ weights[u, v]
-    return out
-
-
-def literal_layer(
-    image: np.ndarray, variables: dict[str, np.ndarray], name: str, stride: int = 1, rate: int = 1
-) -> np.ndarray:
-    found = literal_convolution(image, variables[f"{name}/weights"], stride, rate)
-    gamma, beta, mean, variance = (
-        variables[f"{name}/BatchNorm/{part}"]
-        for part in ("gamma", "beta", "moving_mean", "moving_variance")
-    )
-    return gamma * (found - mean) / np.sqrt(variance + EPSILON) + beta
-
-
-def literal_unit(
-    image: np.ndarray, variables: dict[str, np.ndarray], name: str, stride: int, rate: int
-) -> np.ndarray:
-    name = f"resnet_v1_101/{name}/bottleneck_v1"
-    if f"{name}/shortcut/weights" in variables:
-        shortcut = literal_layer(image, variables, f"{name}/shortcut", stride)
-    else:
-        shortcut = image[::stride, ::stride]  # max pooling of one cell
-    residual = np.maximum(literal_layer(image, variables, f"{name}/conv1"), 0)
-    residual = np.maximum(literal_layer(residual, variables, f"{name}/conv2", stride, rate), 0)
-    return np.maximum(shortcut + literal_layer(residual, variables, f"{name}/conv3"), 0)
-
-
-def literal_head(image: np.ndarray, variables: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """`conv2d_transpose`, "SAME": the transpose of the convolution from twice the size to this one.
-
-    That convolution of kernel 3 and stride 2 pads (n - 1) 2 + 3 - 2n = 1 in all, none of it at the
-    beginning.
-    """
-    weights = variables[f"pose/{name}/block4/weights"]
-    rows, columns = image.shape[:2]
-    out = np.zeros((2 * rows, 2 * columns, weights.shape[2]))
-    for i, u, y in taps(2 * rows, rows, 3, 2, 1, 0):
-        for j, v, x in taps(2 * columns, columns, 3, 2, 1, 0):
-            out[y, x] += weights[u, v] @ image[i, j]
-    return out + variables[f"pose/{name}/block4/biases"]
-
-
 def assert_equal(found: Tensor, expected: np.ndarray) -> None:
     array = found.detach().squeeze(0).permute(1, 2, 0).numpy()
     assert array.shape == expected.shape
@@ -225,7 +157,7 @@ def test_a_bottleneck_computes_what_tensorflow_computes(
     network = filled(tiny, variables, tmp_path)
     module = network.backbone.get_submodule(name.replace("/", "."))
     image, features = image_of(*size, module.conv1.conv.in_channels)
-    assert_equal(module(features), literal_unit(image, variables, name, stride, rate))
+    assert_equal(module(features), literal.unit(image, variables, name, stride, rate))
 
 
 @pytest.mark.parametrize("name", ["part_pred", "locref_pred", "intermediate_supervision"])
@@ -235,7 +167,7 @@ def test_a_head_computes_what_tensorflow_computes(
     network = filled(tiny, variables, tmp_path)
     image, features = image_of(4, 3, 12 if name.startswith("intermediate") else 16)
     found = network.get_submodule(name)(features)
-    assert_equal(found, literal_head(image, variables, name))
+    assert_equal(found, literal.head(image, variables, name))
 
 
 def test_the_first_convolution_computes_what_tensorflow_computes(
@@ -243,7 +175,7 @@ def test_the_first_convolution_computes_what_tensorflow_computes(
 ) -> None:
     network = filled(tiny, variables, tmp_path)
     image, features = image_of(9, 12, 3)
-    expected = literal_layer(image, variables, "resnet_v1_101/conv1", stride=2)
+    expected = literal.layer(image, variables, "resnet_v1_101/conv1", stride=2)
     assert_equal(network.backbone.conv1(features), np.maximum(expected, 0))
 
 
