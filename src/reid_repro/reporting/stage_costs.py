@@ -59,9 +59,10 @@ def detection_cost(plan: Plan, results: Path, detected: str, true: str) -> Cost:
         titles=(_title(plan, detected), _title(plan, true)),
         caption=(
             f"{plan.config.scale.capitalize()} scale, {formats.seeds(plan.config.seeds)}. In "
-            f"percent; the cost in points, with its {formats.level(statistics.level)} interval "
-            "(bootstrap over identities of the difference of each query). An interval that holds "
-            "0 shows no cost."
+            f"percent, the difference in points, with {formats.level(statistics.level)} intervals "
+            "(bootstrap over identities; of the difference, of each query's own). They cover the "
+            "choice of queries, not of training; one that holds 0 leaves open whether the errors "
+            "cost anything."
         ),
         reason="",
         command=plan.command(),
