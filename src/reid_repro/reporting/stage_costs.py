@@ -60,7 +60,7 @@ def detection_cost(plan: Plan, results: Path, detected: str, true: str) -> Cost:
         caption=(
             f"{plan.config.scale.capitalize()} scale, {formats.seeds(plan.config.seeds)}. In "
             f"percent, the difference in points, with {formats.level(statistics.level)} intervals "
-            "(bootstrap over identities; of the difference, of each query's own). They cover the "
+            "(bootstrap over identities; the difference is taken query by query). They cover the "
             "choice of queries, not of training; one that holds 0 leaves open whether the errors "
             "cost anything."
         ),
