@@ -14,11 +14,11 @@ rule train_detector:
         "logs/detectors/{kind}.log",
     benchmark:
         "results/benchmarks/places/detectors/{kind}.tsv"
+    # Two phases wait for it, and each of them for a long training.
+    priority: 2
     conda:
         "../envs/reid-repro.yaml"
     threads: NETWORK_THREADS
-    # Two phases wait for it, and each of them for a long training.
-    priority: 2
     resources:
         mem_mb=8000,
         runtime=2880,
@@ -41,10 +41,10 @@ rule detect:
         "logs/{kind}/{dataset}.log",
     benchmark:
         "results/benchmarks/places/{kind}/{dataset}.tsv"
+    priority: 2
     conda:
         "../envs/reid-repro.yaml"
     threads: NETWORK_THREADS
-    priority: 2
     resources:
         mem_mb=8000,
         runtime=1440,
@@ -103,7 +103,7 @@ rule places_sheet:
         scores_of_places,
         "results/{kind}/{dataset}/{kind}.parquet",
         "results/{kind}/{dataset}/summary.json",
-        code=code("reporting/*.py", "models/layers/regions.py"),
+        code=code("reporting/*.py", "models/layers/regions.py", "keypoints/joints.py"),
     output:
         "results/figures/{kind}/{dataset}.webp",
         "results/figures/{kind}/{dataset}.json",

@@ -5,6 +5,7 @@ rule report:
         all_figures(),
         "results/tables/summary.json",
         [f"results/models/{run}/run.json" for run in PLAN.runs],
+        all_places(),
         [f"results/data/{dataset}/dataset.json" for dataset in PLAN.datasets],
         singles(".json"),
         sweeps(".json"),

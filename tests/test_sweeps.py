@@ -46,7 +46,7 @@ def results(tmp_path: Path) -> Path:
 
 def test_a_point_scores_as_the_same_re_ranker_by_itself(repository: Path, results: Path) -> None:
     planned = plan.load()
-    sweeps.run(planned, "gnn", "components", str(RUN), "test", results)
+    sweeps.run(planned, "gnn", str(RUN), "test", results)
     content = read_json(sweep_file(results, "gnn", "components", RUN, "test"))
     assert list(content["points"]) == list(points_of(planned, "gnn", "components"))
     metrics.run(planned, str(RUN), "test", "gnn", results)
@@ -70,7 +70,7 @@ def test_a_point_scores_as_the_same_re_ranker_by_itself(repository: Path, result
 def test_every_group_one_image_ranks_as_the_bare_distance(repository: Path, results: Path) -> None:
     overrides = {"rerankers": {"coarse_to_fine": {"options": {"groups": 50}}}}
     planned = plan.load(overrides)
-    sweeps.run(planned, "glad", "coarse", str(RUN), "test", results)
+    sweeps.run(planned, "glad", str(RUN), "test", results)
     metrics.run(planned, str(RUN), "test", "none", results)
     points = read_json(sweep_file(results, "glad", "coarse", RUN, "test"))["points"]
     bare = read_json(metrics_file(results, RUN, "test", "none"))
@@ -79,8 +79,6 @@ def test_every_group_one_image_ranks_as_the_bare_distance(repository: Path, resu
     assert points["few_32"]["mAP"] <= points["few_32_rest"]["mAP"] + 1e-12
 
 
-def test_an_unknown_sweep_is_named(repository: Path, results: Path) -> None:
-    with pytest.raises(UserError, match="paper 'gnn' has no sweep 'depth'; known: components"):
-        sweeps.run(plan.load(), "gnn", "depth", str(RUN), "test", results)
+def test_an_unknown_paper_is_named(repository: Path, results: Path) -> None:
     with pytest.raises(UserError, match="unknown paper 'gcn'; known: baseline, chca"):
-        sweeps.run(plan.load(), "gcn", "depth", str(RUN), "test", results)
+        sweeps.run(plan.load(), "gcn", str(RUN), "test", results)

@@ -112,7 +112,8 @@ def test_a_clone_without_a_remote_makes_everything_anew(made: Workspace, tmp_pat
     whole |= dict.fromkeys(("train", "extract_features", "figures"), runs)
     whole |= {
         "score": count(made, "metrics/**/*.json"),
-        "sweep": count(made, "sweeps/**/*.json"),
+        "sweep_gnn": 2,
+        "sweep_glad": 1,
         "timing": count(made, "timings/*/*.json"),
         "table": count(made, "tables/*/*.csv"),
         "summary": 1,
@@ -126,7 +127,7 @@ def test_one_parameter_reruns_only_what_depends_on_it(made: Workspace, tmp_path:
     space.configure({"rerankers": {"aqe": {"options": {"k": 4}}}})
     planned = jobs(space.snakemake("-n"))
     assert planned["score"] == 2  # the two AQE rankings, not the others
-    assert not planned.keys() & {"sweep", "timing"}
+    assert not planned.keys() & {"sweep_gnn", "sweep_glad", "timing"}
     assert not planned.keys() & {"render_dataset", "train", "extract_features"}
     changed = re.findall(r"^(\w+):$", space.run("dvc", "status").stdout, re.M)
     assert "metrics" in changed
@@ -147,7 +148,8 @@ def test_a_protocol_scores_anew_and_trains_nothing(made: Workspace) -> None:
     planned = jobs(made.snakemake("-n", "--config", f"datasets={protocol}"))
     assert planned["describe_dataset"] == 1
     assert planned["score"] == count(made, "metrics/*/*/rendered-vehicles/**/*.json")
-    assert planned["sweep"] == count(made, "sweeps/**/rendered-vehicles/**/*.json")
+    assert planned["sweep_gnn"] == 1
+    assert "sweep_glad" not in planned
     assert "timing" not in planned
     assert not planned.keys() & {"render_dataset", "train", "extract_features"}
 

@@ -106,7 +106,6 @@ def metrics(
 @app.command()
 def sweep(
     paper: str,
-    name: str,
     run: str,
     subset: str,
     config: Overrides = "{}",
@@ -114,11 +113,11 @@ def sweep(
     threads: Threads = 0,
     log: Log = None,
 ) -> None:
-    """Re-rank and score one run's features at every point of a paper's sweep."""
-    with job(log, "sweep", paper, name, run, subset, results.resolve()):
+    """Re-rank and score one run's features at every point of a paper's sweeps."""
+    with job(log, "sweep", paper, run, subset, results.resolve()):
         from reid_repro.phases import sweeps as phase
 
-        phase.run(plan_of(config), paper, name, run, subset, results, threads=threads)
+        phase.run(plan_of(config), paper, run, subset, results, threads=threads)
 
 
 @app.command()

@@ -71,11 +71,15 @@ class CocoSource(Strict):
 
 
 class MpiiSource(Strict):
-    """The released annotation file of MPII (MATLAB) and its folder of images."""
+    """The released annotation file of MPII (MATLAB) and its folder of images.
+
+    `people` are those that stand apart from others, or all.
+    """
 
     source: Literal["mpii"]
     annotations: Path
     images: Path
+    people: Literal["single", "all"] = "single"
 
 
 class WeightsSource(Strict):
@@ -196,8 +200,8 @@ class PointsImport(Strict):
     height: int = Field(128, ge=1)
 
 
-class CsvImport(Strict):
-    """Boxes (image,label,score,x0,y0,x1,y1) or joints (image,joint,x,y,confidence) of one's own.
+class BoxesCsv(Strict):
+    """Boxes of one's own: image,label,score,x0,y0,x1,y1.
 
     Images are named by their path relative to the dataset's root, coordinates are shares.
     """
@@ -206,5 +210,13 @@ class CsvImport(Strict):
     file: Path
 
 
-PartsImport = Annotated[MasksImport | CsvImport, Field(discriminator="source")]
-KeypointsImport = Annotated[PointsImport | CsvImport, Field(discriminator="source")]
+class JointsCsv(Strict):
+    """Joints of one's own: image,joint,x,y,confidence; x and y in shares of the image or pixels."""
+
+    source: Literal["csv"]
+    file: Path
+    unit: Literal["shares", "pixels"] = "shares"
+
+
+PartsImport = Annotated[MasksImport | BoxesCsv, Field(discriminator="source")]
+KeypointsImport = Annotated[PointsImport | JointsCsv, Field(discriminator="source")]

@@ -17,7 +17,8 @@ from reid_repro import devices
 from reid_repro.datasets.images import ImageStore
 from reid_repro.datasets.places import FILLED, places_file
 from reid_repro.detectors import (
-    CsvImport,
+    BoxesCsv,
+    JointsCsv,
     KeypointsImport,
     Kind,
     MasksImport,
@@ -51,7 +52,7 @@ def run(plan: Plan, kind: Kind, dataset: str, results: Path, *, threads: int = 0
     checkpoints = results / "checkpoints" / kind / dataset
     began = time.perf_counter()
     if brought is not None:
-        table = _imported(plan, brought, kind, store)
+        table = _imported(plan, brought, store)
     elif kind == "parts":
         table = _parts(plan, dataset, results, store, checkpoints)
     else:
@@ -165,7 +166,7 @@ def _content(results: Path, dataset: str) -> str:
 
 
 def _imported(
-    plan: Plan, brought: PartsImport | KeypointsImport, kind: Kind, store: ImageStore
+    plan: Plan, brought: PartsImport | KeypointsImport, store: ImageStore
 ) -> pd.DataFrame:
     from reid_repro.keypoints import imports as joints
     from reid_repro.parts import imports as boxes
@@ -176,7 +177,7 @@ def _imported(
             return boxes.masks(names, folder)
         case PointsImport(files=files, width=width, height=height):
             return joints.published_points(files, store.images, size=(width, height))
-        case CsvImport(file=file) if kind == "parts":
+        case BoxesCsv(file=file):
             return boxes.csv(names, file, plan.config.detectors.parts.detection.boxes)
-        case CsvImport(file=file):
-            return joints.keypoints_csv(file, store.images)
+        case JointsCsv(file=file, unit=unit):
+            return joints.keypoints_csv(file, store.images, unit=unit)

@@ -148,9 +148,10 @@ def _keypoints(plan: Plan, results: Path, checkpoints: Path) -> Made:
         case TensorFlowSource(checkpoint=prefix):
             read = released.load(prefix, settings)
             return Made(read, lambda out: weights.save(out, read, settings))
-        case MpiiSource(annotations=file, images=folder):
-            people = mpii.MpiiPeople(file, folder, aspect=settings.image_width / settings.height)
-            store, joints, content = people, people.annotations, sha256(file)
+        case MpiiSource(annotations=file, images=folder, people=people):
+            aspect = settings.image_width / settings.height
+            crops = mpii.MpiiPeople(file, folder, people=people, aspect=aspect)
+            store, joints, content = crops, crops.annotations, sha256(file)
         case RenderedSource() as source:
             store, joints, rows, content = _rendered(source, results)
             joints = joints[joints["image"].isin(rows)]

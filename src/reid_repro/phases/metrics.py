@@ -20,7 +20,7 @@ from reid_repro.methods import CoarseToFineOptions, Ranking, written
 from reid_repro.paths import metrics_file, per_query_file
 from reid_repro.phases.rankings import FirstRanks, Recorder, record_nearest
 from reid_repro.plan import Plan, Run
-from reid_repro.retrieval import groups, rerank
+from reid_repro.retrieval import rerank
 from reid_repro.retrieval.metrics import Evaluation, evaluate
 
 SHOWN = 10
@@ -183,6 +183,8 @@ def reranker_of(settings: Ranking, gallery: tuple[int, int]) -> rerank.Reranker:
     options: dict[str, Any] = dict(written(settings))
     room: ModuleType = rerank
     if settings.method == "CoarseToFine":
+        from reid_repro.retrieval import groups  # half a second that no other method needs
+
         room, share = groups, options.pop("share", None)
         if share is not None:
             options["n_groups"] = max(1, round(share * gallery[0]))

@@ -1,7 +1,7 @@
-"""Phase `metrics`, many settings of one re-ranker at once: the points of a sweep.
+"""Phase `metrics`, many settings of one re-ranker at once: the points of a paper's sweeps.
 
-One job scores all points of a sweep on one run's features, which are read once. Its per-query
-values have the columns of a single ranking's, and `point`.
+One job scores every point of every sweep of a paper on one run's features, which are read once. The
+per-query values of a sweep have the columns of a single ranking's, and `point`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ from reid_repro.plan import Plan
 from reid_repro.rows import points_of
 
 
-def run(
-    plan: Plan, paper: str, sweep: str, name: str, subset: str, results: Path, *, threads: int = 0
-) -> None:
-    """Score every point of a sweep on one run: metrics JSON and per-query values."""
+def run(plan: Plan, paper: str, name: str, subset: str, results: Path, *, threads: int = 0) -> None:
+    """Score every sweep of a paper on one run: metrics JSON and per-query values of each."""
     if threads:
         torch.set_num_threads(threads)
-    settings = points_of(plan, paper, sweep)
+    swept = plan.paper(paper).sweeps
     inputs = Inputs.read(name, subset, results)
+    for sweep in swept:
+        _score(plan, paper, sweep, inputs, results)
+
+
+def _score(plan: Plan, paper: str, sweep: str, inputs: Inputs, results: Path) -> None:
+    settings = points_of(plan, paper, sweep)
     points, frames = {}, []
     for point, ranking in settings.items():
         reranker = reranker_of(ranking, inputs.gallery_shape)
@@ -46,7 +50,7 @@ def run(
             "seconds": rounded(seconds),
         }
         frames.append(inputs.per_query(evaluation).assign(point=point))
-    out = sweep_file(results, paper, sweep, inputs.run, subset)
+    out = sweep_file(results, paper, sweep, inputs.run, inputs.subset)
     write_parquet(per_query_file(out), pd.concat(frames, ignore_index=True))
     write_json(
         out,

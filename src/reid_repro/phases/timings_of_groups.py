@@ -18,7 +18,7 @@ from reid_repro.retrieval.groups import PCA, CoarseToFineIndex, SplitTree
 from reid_repro.retrieval.simulation import SIZES, Split, simulate
 
 WARM = 3  # queries before the clock starts
-BATCH = 256
+BATCH = 64
 
 
 def measure(settings: GroupsTiming, split: Split, shrink: int) -> list[dict[str, Any]]:
