@@ -45,10 +45,9 @@ TIMES = 1, 5  # the recipe's iterations
 
 
 class Drawn:
-    """A rendered dataset of the plan: its images, boxes, and the rows of both halves."""
+    """A rendered dataset in a folder: its images, boxes, and the rows of both halves."""
 
-    def __init__(self, chosen: plan.Plan, name: str, folder: Path) -> None:
-        datasets.write(datasets.index(name, chosen.dataset(name), folder), folder)
+    def __init__(self, folder: Path) -> None:
         self.store = ImageStore.open(folder)
         self.annotations: pd.DataFrame = read_parquet(folder / "annotations.parquet")
         splits = read_parquet(folder / "splits.parquet")
@@ -61,6 +60,12 @@ class Drawn:
         return self.annotations[self.annotations["image"].isin(self.train)]
 
 
+def draw(chosen: plan.Plan, name: str, folder: Path) -> Drawn:
+    """The dataset `name` of the plan, drawn into `folder`."""
+    datasets.write(datasets.index(name, chosen.dataset(name), folder), folder)
+    return Drawn(folder)
+
+
 def bare(network: PartsNetwork, batch: int, images: int) -> Callable[[], float]:
     """A function that gives the seconds of as many forward passes as `images` take."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -68,16 +73,17 @@ def bare(network: PartsNetwork, batch: int, images: int) -> Callable[[], float]:
     pixels = torch.randint(0, 256, (batch, network.size, network.size, 3), dtype=torch.uint8)
     pixels = pixels.to(device)
     dtype = DTYPES.get(best_precision())
+    passes = max(1, images // batch)
 
     @torch.inference_mode()
     def run() -> float:
         began = time.perf_counter()
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            for _ in range(images // batch):
+            for _ in range(passes):
                 network(pixels)
         if device.type == "cuda":
             torch.cuda.synchronize()
-        return (time.perf_counter() - began) / (images // batch * batch)
+        return (time.perf_counter() - began) / (passes * batch)
 
     return run
 
@@ -149,12 +155,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "load": load(),
     }
     with tempfile.TemporaryDirectory() as folder:
-        tested = Drawn(chosen, TESTED, Path(folder) / TESTED)
+        tested = draw(chosen, TESTED, Path(folder) / TESTED)
         found["detection"] = speed(settings, tested, options.repeats)
         print(json.dumps(found["detection"]), flush=True)
         if options.only_speed:
             return found
-        trained = Drawn(chosen, TRAINED, Path(folder) / TRAINED)
+        trained = draw(chosen, TRAINED, Path(folder) / TRAINED)
         found["learning"] = []
         for times in TIMES:
             found["learning"].append(learning(settings, trained, tested, times))

@@ -1,4 +1,4 @@
-"""A tiny drawn set of vehicles, and settings to train a part detector on it in seconds."""
+"""What the tests of the part detector share: drawn vehicles, small settings, boxes and a loop."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from reid_repro import datasets
 from reid_repro.config import RenderedDataset
@@ -59,3 +60,15 @@ def detector(*, size: int = 64, width: int = 8, **training: Any) -> PartsDetecto
             "training": plain | training,
         }
     )
+
+
+def random_boxes(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    corner, side = rng.uniform(0, 0.8, (*shape, 2)), rng.uniform(0.02, 0.4, (*shape, 2))
+    return np.concatenate([corner, np.minimum(corner + side, 1)], axis=-1).astype(np.float32)
+
+
+def loop_iou(a: Tensor, b: Tensor) -> float:
+    width = max(0.0, min(float(a[2]), float(b[2])) - max(float(a[0]), float(b[0])))
+    height = max(0.0, min(float(a[3]), float(b[3])) - max(float(a[1]), float(b[1])))
+    areas = [float((box[2] - box[0]) * (box[3] - box[1])) for box in (a, b)]
+    return width * height / (sum(areas) - width * height)

@@ -8,13 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_parts_targets import loop_iou, random_boxes
 
 from reid_repro.datasets.places import BOX
 from reid_repro.parts.classes import PARTS
 from reid_repro.parts.coverage import fixed_boxes
 from reid_repro.parts.evaluation import average_precision, evaluate
 from reid_repro.parts.imports import ranked
+
+from parts_world import loop_iou, random_boxes
 
 NAMES = ("wheel", "plate", "logo")
 

@@ -7,8 +7,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from parts_world import detector
-from test_parts_targets import loop_iou, random_boxes
 
 from reid_repro.errors import UserError
 from reid_repro.parts.classes import ATTRIBUTES, PARTS, classes_of
@@ -16,6 +14,8 @@ from reid_repro.parts.network import Heads, PartsNetwork, build
 from reid_repro.parts.selection import FILLED, select, suppress
 from reid_repro.parts.targets import decode
 from reid_repro.rendering.vehicles import PART_CLASSES
+
+from parts_world import detector, loop_iou, random_boxes
 
 
 @pytest.fixture(scope="module")

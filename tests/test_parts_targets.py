@@ -7,8 +7,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from parts_world import detector
-from torch import Tensor
 from torchvision.models.detection._utils import BoxCoder, SSDMatcher
 from torchvision.ops import box_iou
 
@@ -18,10 +16,7 @@ from reid_repro.parts.network import Heads, build
 from reid_repro.parts.samples import padded
 from reid_repro.parts.targets import decode, encode, match, multibox_loss, pairwise_iou
 
-
-def random_boxes(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    corner, side = rng.uniform(0, 0.8, (*shape, 2)), rng.uniform(0.02, 0.4, (*shape, 2))
-    return np.concatenate([corner, np.minimum(corner + side, 1)], axis=-1).astype(np.float32)
+from parts_world import detector, loop_iou, random_boxes
 
 
 def random_truth(rng: np.random.Generator, images: int, most: int) -> targets.Truth:
@@ -30,13 +25,6 @@ def random_truth(rng: np.random.Generator, images: int, most: int) -> targets.Tr
         [random_boxes(rng, count) for count in counts],
         [rng.integers(1, 17, count) for count in counts],
     )
-
-
-def loop_iou(a: Tensor, b: Tensor) -> float:
-    width = max(0.0, min(float(a[2]), float(b[2])) - max(float(a[0]), float(b[0])))
-    height = max(0.0, min(float(a[3]), float(b[3])) - max(float(a[1]), float(b[1])))
-    areas = [float((box[2] - box[0]) * (box[3] - box[1])) for box in (a, b)]
-    return width * height / (sum(areas) - width * height)
 
 
 def test_overlaps_are_those_of_a_loop() -> None:
