@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_checkpoint as writer
-import tensorflow_forward as literal
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +16,9 @@ from reid_repro.errors import UserError
 from reid_repro.keypoints import released
 from reid_repro.keypoints.network import PoseNetwork
 from reid_repro.keypoints.slim import Bottleneck, ConvNorm, SlimResNet101
+
+import tensorflow_checkpoint as writer
+import tensorflow_forward as literal
 
 SETTINGS = KeypointsDetector.model_validate(
     {

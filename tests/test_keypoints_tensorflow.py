@@ -9,13 +9,14 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
-import tensorflow_checkpoint as writer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reid_repro.errors import UserError
 from reid_repro.keypoints.tensorflow import Checkpoint, read_checkpoint
 from reid_repro.keypoints.tensorflow.table import read_table
+
+import tensorflow_checkpoint as writer
 
 # Written by TensorFlow 2.15 (`tf.raw_ops.SaveV2`), in base 85.
 GENUINE_INDEX = (

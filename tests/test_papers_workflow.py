@@ -30,7 +30,14 @@ def test_one_training_serves_two_papers(space: Workspace) -> None:
     # The baseline on two datasets, for two papers, and GLAD's own network.
     once = {"render_dataset": 3, "train": 3, "extract_features": 3, "figures": 3, "report": 1}
     # Six rankings of the baseline's runs, one of GLAD's; the sweeps of a paper on a run are one job.
-    more = {"score": 13, "sweep_gnn": 2, "sweep_glad": 1, "timing": 2, "sweep_figure": 1, "detect": 1}
+    more = {
+        "score": 13,
+        "sweep_gnn": 2,
+        "sweep_glad": 1,
+        "timing": 2,
+        "sweep_figure": 1,
+        "detect": 1,
+    }
     assert jobs.items() >= (once | more).items()
 
 

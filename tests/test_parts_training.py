@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from parts_world import Vehicles, detector, write_vehicles
 
 from reid_repro.datasets.images import ImageStore
 from reid_repro.datasets.places import BOX
@@ -24,6 +23,8 @@ from reid_repro.parts.samples import Samples, moved, seen_through
 from reid_repro.parts.training import train
 from reid_repro.training.augment import FILL
 from reid_repro.training.checkpoint import Checkpoints
+
+from parts_world import Vehicles, detector, write_vehicles
 
 
 @pytest.fixture(scope="module")

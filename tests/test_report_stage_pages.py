@@ -15,7 +15,6 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 import pytest
 from playwright.sync_api import Browser
-from stages_world import PRIOR, RECALL, make_stages
 
 from reid_repro.keypoints.joints import NAMES
 from reid_repro.reporting import stages
@@ -24,6 +23,7 @@ from reid_repro.reporting.stage_costs import detection_cost
 
 import browser as chromium
 from reporting_world import HOSTILE, World
+from stages_world import PRIOR, RECALL, make_stages
 
 SOURCES = Path(__file__).parents[1] / "report"
 PAGES = ("stages/parts.html", "stages/keypoints.html")

@@ -14,7 +14,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageColor
-from stages_world import EMPTY, make_stages, missed_labels
 
 from reid_repro.datasets.images import ImageStore
 from reid_repro.errors import UserError
@@ -31,6 +30,7 @@ from reid_repro.reporting.stage_sheets import (
 )
 
 from reporting_world import World
+from stages_world import EMPTY, make_stages, missed_labels
 
 SHEETS = {"parts": ("cars", parts_sheet), "keypoints": ("people", keypoints_sheet)}
 

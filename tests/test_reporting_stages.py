@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stages_world import PRECISION, PRIOR, RECALL, make_stages, with_detections
 
 from reid_repro.errors import UserError
 from reid_repro.files import read_json
@@ -19,6 +18,7 @@ from reid_repro.reporting.pages import build
 from reid_repro.reporting.stage_sheets import keypoints_sheet, parts_sheet
 
 from reporting_world import World
+from stages_world import PRECISION, PRIOR, RECALL, make_stages, with_detections
 
 SOURCES = Path(__file__).parents[1] / "report"
 PAGES = ("stages/parts.html", "stages/keypoints.html")
