@@ -29,7 +29,7 @@ def test_one_training_serves_two_papers(space: Workspace) -> None:
     jobs = planned(space.snakemake("-n"))
     # The baseline on two datasets, for two papers, and GLAD's own network.
     once = {"render_dataset": 3, "train": 3, "extract_features": 3, "figures": 3, "report": 1}
-    # Six rankings of the baseline's runs, one of GLAD's; the sweeps of a paper on a run are one job.
+    # Six rankings of the baseline, one of GLAD; the sweeps of a paper on a run are one job.
     more = {
         "score": 13,
         "sweep_gnn": 2,
