@@ -8,13 +8,14 @@ the overlap.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reid_repro.parts.network import Heads, PartsNetwork
+if TYPE_CHECKING:  # scores need no network, and it takes two seconds to import
+    from reid_repro.parts.network import Heads, PartsNetwork
 
 BACKGROUND = -1
 NEGATIVES = 3  # background boxes that count, for each positive one
