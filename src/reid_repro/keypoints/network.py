@@ -139,10 +139,12 @@ def map_size(size: int) -> int:
 
 def shown(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """Images (n, h, w, 3) uint8 at `size`, (n, 3, *size) float32: bilinear, anti-aliased."""
-    images = pixels.permute(0, 3, 1, 2).float()
-    if tuple(images.shape[2:]) == size:
-        return images
-    return functional.interpolate(images, size, mode="bilinear", antialias=True)
+    images = pixels.permute(0, 3, 1, 2)
+    if tuple(images.shape[2:]) != size:
+        if images.device.type != "cpu":  # which resizes bytes as such, several times faster
+            images = images.float()
+        images = functional.interpolate(images, size, mode="bilinear", antialias=True)
+    return images.float()
 
 
 def scaled(settings: KeypointsDetector, scale: float) -> tuple[int, int]:

@@ -143,15 +143,20 @@ def loss_of(
 
 
 def augmented(pixels: Tensor, flip: Tensor, colour: Tensor, *, size: tuple[int, int]) -> Tensor:
-    """The images as the network sees them, (n, 3, *size) float32 in 0..255; arguments: `Batch`."""
-    images = shown(pixels, size)
-    images = torch.where(flip[:, None, None, None], images.flip(3), images)
-    brightness, contrast, saturation = colour[:, :, None, None, None].unbind(1)
-    images = images * brightness
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    grey = images.mean(dim=1, keepdim=True)
-    images = torch.lerp(grey, images, saturation)
-    return torch.lerp(mean, images, contrast).clamp(0, 255)
+    """The images as the network sees them, (n, 3, *size) float32 in 0..255; arguments: `Batch`.
+
+    Colours change by one matrix an image: towards or away from grey (saturation), then from the
+    image's mean (contrast), all times brightness.
+    """
+    turned = torch.where(flip[:, None, None, None], pixels.flip(2), pixels)
+    images = shown(turned, size)
+    brightness, contrast, saturation = colour[..., None].unbind(1)  # (n, 1) each
+    grey = torch.full((3, 3), 1 / 3, device=images.device)
+    matrix = torch.lerp(grey, torch.eye(3, device=images.device), saturation[..., None])
+    mean = images.mean(dim=(1, 2, 3))[:, None] * brightness
+    shift = (mean * (1 - contrast)).expand(-1, 3)[..., None]
+    flat = torch.baddbmm(shift, matrix * (brightness * contrast)[..., None], images.flatten(2))
+    return flat.view_as(images).clamp_(0, 255)
 
 
 def mirrored(
