@@ -183,17 +183,19 @@ def data_of_detector(wildcards):
         case "weights":
             return [str(data.file)]
         case "tensorflow":
-            return [f"{data.checkpoint}.index"]
+            return [f"{data.checkpoint}.index", *sorted(glob(f"{data.checkpoint}.data-*"))]
 
 
 def code_of_detector(wildcards):
     """The source of a detector and of what trains it."""
-    patterns = ["fitting", "checkpoint", "guard", "pixels", "schedule"]
+    names = ["augment", "batches", "checkpoint", "fitting", "guard", "pixels", "schedule"]
     return code(
-        f"{wildcards.kind}/*.py",
-        *(f"training/{name}.py" for name in patterns),
+        f"{wildcards.kind}/**/*.py",
+        *(f"training/{name}.py" for name in names),
+        "models/layers/regions.py",
         "models/layers/resnet.py",
         "datasets/images.py",
+        "datasets/places.py",
         "devices.py",
     )
 
@@ -207,9 +209,10 @@ def settings_of_detector(wildcards):
 def settings_of_detection(wildcards):
     """What the boxes or joints of a dataset depend on, beside the weights."""
     brought = getattr(PLAN.dataset(wildcards.dataset), wildcards.kind)
-    if brought:
-        return brought.model_dump_json()
     settings = getattr(PLAN.config.detectors, wildcards.kind)
+    if brought:  # imported ones are cut to the same number, and to the same confidence
+        used = settings.detection.model_dump_json(include={"boxes", "least"})
+        return brought.model_dump_json() + used
     return settings.model_dump_json(exclude={"training", "data"})
 
 

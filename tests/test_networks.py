@@ -17,6 +17,14 @@ from pydantic import BaseModel
 
 from reid_repro import deviations, plan
 from reid_repro.config import FeatureConfig, TrainingConfig
+from reid_repro.detectors import (
+    DetectorTraining,
+    KeypointsDetection,
+    KeypointsDetector,
+    PartsDetection,
+    PartsDetector,
+    RenderedSource,
+)
 from reid_repro.errors import UserError
 from reid_repro.models import NETWORKS
 from reid_repro.networks import ModelConfig, needs
@@ -161,6 +169,17 @@ def test_a_detector_learns_from_a_rendered_set_of_its_subject(repository: Path) 
         plan.load({"detectors": {"parts": {"data": data}}})
 
 
+def test_another_source_or_schedule_takes_the_place_of_the_old_one(repository: Path) -> None:
+    weights = {"source": "weights", "file": "w.safetensors"}
+    keypoints = {"data": weights, "training": {"schedule": "cosine", "steps": {}}}
+    chosen = plan.load({"scale": "paper", "detectors": {"keypoints": keypoints}})
+    settings = chosen.config.detectors.keypoints
+    assert settings.data.model_dump() == {"source": "weights", "file": Path("w.safetensors")}
+    assert (settings.training.schedule, settings.training.steps) == ("cosine", {})
+    part = {"data": {"dataset": "rendered-vehicles"}}
+    assert plan.load({"detectors": {"parts": part}}).trained_on("parts") == "rendered-vehicles"
+
+
 def test_more_parts_than_are_stored_are_refused(repository: Path) -> None:
     with pytest.raises(UserError, match=r"pgan/d10.* 10 parts.*boxes.* is 8"):
         plan.load({"detectors": {"parts": {"detection": {"boxes": 8}}}, "ablations": "all"})
@@ -217,10 +236,18 @@ def test_every_decision_names_a_key_that_exists() -> None:
         "model": list(KINDS.values()),
         "training": [TrainingConfig],
         "features": [FeatureConfig],
+        "detectors.parts": [PartsDetector],
+        "detectors.parts.data": [RenderedSource],
+        "detectors.parts.training": [DetectorTraining],
+        "detectors.parts.detection": [PartsDetection],
+        "detectors.keypoints": [KeypointsDetector],
+        "detectors.keypoints.data": [RenderedSource],
+        "detectors.keypoints.training": [DetectorTraining],
+        "detectors.keypoints.detection": [KeypointsDetection],
     }
     for entry in entries:
         if entry.key:
-            section, _, key = entry.key.partition(".")
+            section, _, key = entry.key.rpartition(".")
             known = [set(kind.model_fields) for kind in classes[section]]
             assert any(key in fields for fields in known), entry.id
     assert {"chca", "pgan", "ssrnet", "glad", "all"} <= {entry.paper for entry in entries}

@@ -45,14 +45,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base`, mappings merged key by key, everything else replaced."""
+    """`over` laid on `base`, mappings merged key by key, everything else replaced.
+
+    Replaced whole are `steps`, a list in the form of a mapping, and `data` of another source, none
+    of whose keys fit the old one.
+    """
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = (
-            merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        )
+        if isinstance(old, dict) and isinstance(value, dict) and not _is_other(key, old, value):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
     return merged
+
+
+def _is_other(key: str, old: dict[str, Any], value: dict[str, Any]) -> bool:
+    other = value.get("source", old.get("source")) != old.get("source")
+    return key == "steps" or (key == "data" and other)
 
 
 M = TypeVar("M", bound=BaseModel)

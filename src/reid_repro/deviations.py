@@ -17,13 +17,15 @@ from reid_repro.errors import UserError
 
 FILE = Path("workflow/deviations.yaml")
 Text = Annotated[str, Field(min_length=3)]
+DETECTOR = r"detectors\.(parts|keypoints)(\.(training|detection|data))?"
+KEY = rf"^$|^(model|training|features|{DETECTOR})\.[a-z_0-9]+$"
 
 
 class Deviation(Strict):
     """One decision: what a paper says, what is done here and why, and what else could be done.
 
     `paper` is the name of a file in workflow/papers, or `all`. `key` is a key of `model`,
-    `training` or `features`, or empty where the decision is no option.
+    `training`, `features` or a detector, or empty where the decision is no option.
     """
 
     id: Annotated[str, Field(pattern=PLAIN_NAME)]
@@ -34,7 +36,7 @@ class Deviation(Strict):
     why: Text
     effect: Text
     alternatives: tuple[Text, ...] = ()
-    key: Annotated[str, Field(pattern=r"^$|^(model|training|features)\.[a-z_0-9]+$")] = ""
+    key: Annotated[str, Field(pattern=KEY)] = ""
 
 
 class DeviationsFile(Strict):

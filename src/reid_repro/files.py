@@ -16,6 +16,9 @@ import psutil
 
 from reid_repro.errors import UserError
 
+UMASK = os.umask(0o022)  # it can only be read by setting it
+os.umask(UMASK)
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -27,6 +30,7 @@ def whole(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield beside
+        beside.chmod(0o666 & ~UMASK)  # some writers keep their files to themselves
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
