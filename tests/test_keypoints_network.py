@@ -255,9 +255,9 @@ def test_joints_are_mpiis() -> None:
 
 def test_shown_keeps_or_resizes() -> None:
     pixels = torch.randint(0, 256, (2, 10, 6, 3), dtype=torch.uint8)
-    assert torch.equal(shown(pixels, (10, 6)), pixels.permute(0, 3, 1, 2).float())
+    assert torch.equal(shown(pixels, (10, 6)), pixels.permute(0, 3, 1, 2))
     flat = torch.full((1, 10, 6, 3), 77, dtype=torch.uint8)
-    assert torch.allclose(shown(flat, (6, 4)), torch.full((1, 3, 6, 4), 77.0))
+    assert (shown(flat, (6, 4)).shape, shown(flat, (6, 4)).unique().item()) == ((1, 3, 6, 4), 77)
     assert scaled(detector(), 0.6) == (307, 154)
 
 

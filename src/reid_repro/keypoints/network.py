@@ -114,7 +114,7 @@ class PoseNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> PoseMaps:
         """`images` (n, 3, h, w), uint8 or float in 0..255; `intermediate` is for training alone."""
-        middle, last = self.backbone((images - self.mean) / self.deviation)
+        middle, last = self.backbone((images - self.mean).div_(self.deviation))
         early = self.intermediate_supervision
         return PoseMaps(
             self.part_pred(last),
@@ -138,13 +138,16 @@ def map_size(size: int) -> int:
 
 
 def shown(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Images (n, h, w, 3) uint8 at `size`, (n, 3, *size) float32: bilinear, anti-aliased."""
+    """Images (n, h, w, 3) uint8 at `size`, (n, 3, *size): bilinear, anti-aliased.
+
+    Bytes on a CPU, which resizes them as such several times faster; elsewhere float32 if resized.
+    """
     images = pixels.permute(0, 3, 1, 2)
     if tuple(images.shape[2:]) != size:
-        if images.device.type != "cpu":  # which resizes bytes as such, several times faster
+        if images.device.type != "cpu":
             images = images.float()
         images = functional.interpolate(images, size, mode="bilinear", antialias=True)
-    return images.float()
+    return images
 
 
 def scaled(settings: KeypointsDetector, scale: float) -> tuple[int, int]:

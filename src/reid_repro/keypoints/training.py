@@ -149,7 +149,7 @@ def augmented(pixels: Tensor, flip: Tensor, colour: Tensor, *, size: tuple[int, 
     image's mean (contrast), all times brightness.
     """
     turned = torch.where(flip[:, None, None, None], pixels.flip(2), pixels)
-    images = shown(turned, size)
+    images = shown(turned, size).float()
     brightness, contrast, saturation = colour[..., None].unbind(1)  # (n, 1) each
     grey = torch.full((3, 3), 1 / 3, device=images.device)
     matrix = torch.lerp(grey, torch.eye(3, device=images.device), saturation[..., None])
