@@ -183,12 +183,23 @@ def data_of_detector(wildcards):
         case "weights":
             return [str(data.file)]
         case "tensorflow":
-            return [f"{data.checkpoint}.index", *sorted(glob(f"{data.checkpoint}.data-*"))]
+            return [
+                f"{data.checkpoint}.index",
+                *sorted(glob(f"{data.checkpoint}.data-*")),
+            ]
 
 
 def code_of_detector(wildcards):
     """The source of a detector and of what trains it."""
-    names = ["augment", "batches", "checkpoint", "fitting", "guard", "pixels", "schedule"]
+    names = [
+        "augment",
+        "batches",
+        "checkpoint",
+        "fitting",
+        "guard",
+        "pixels",
+        "schedule",
+    ]
     return code(
         f"{wildcards.kind}/**/*.py",
         *(f"training/{name}.py" for name in names),

@@ -28,6 +28,8 @@ rule render_dataset:
         "results/benchmarks/data/{dataset}.tsv"
     wildcard_constraints:
         dataset="|".join(RENDERED),
+    # Detectors and networks wait for it: before any training of another dataset.
+    priority: 3
     conda:
         "../envs/reid-repro.yaml"
     threads: 4
