@@ -180,9 +180,11 @@ def test_another_source_or_schedule_takes_the_place_of_the_old_one(repository: P
     assert plan.load({"detectors": {"parts": part}}).trained_on("parts") == "rendered-vehicles"
 
 
-def test_more_parts_than_are_stored_are_refused(repository: Path) -> None:
-    with pytest.raises(UserError, match=r"pgan/d10.* 10 parts.*boxes.* is 8"):
-        plan.load({"detectors": {"parts": {"detection": {"boxes": 8}}}, "ablations": "all"})
+def test_what_is_stored_serves_every_number_of_parts(repository: Path) -> None:
+    with pytest.raises(UserError, match=r"detection\.boxes.* greater than or equal to 10"):
+        plan.load({"detectors": {"parts": {"detection": {"boxes": 8}}}})
+    with pytest.raises(UserError, match=r"model\.parts.* less than or equal to 10"):
+        plan.load({"model": {"parts": 12}})
 
 
 @pytest.mark.parametrize(

@@ -285,14 +285,6 @@ def _check_references(plan: Plan, workflow: Path) -> None:
             f"config: no paper names a dataset at scale '{plan.config.scale}'; "
             "set 'evaluate_on' to the datasets to run on"
         )
-    boxes = plan.config.detectors.parts.detection.boxes
-    for run in map(plan.resolve, plan.runs):
-        asked = getattr(run.model, "parts", 0) if run.places == "detected" else 0
-        if asked > boxes and not plan.dataset(run.dataset).parts:
-            raise UserError(
-                f"run {run.run}: its network takes {asked} parts an image, but "
-                f"detectors.parts.detection.boxes is {boxes}"
-            )
     for name, paper in plan.papers.items():  # of variants that are not planned, too
         for variant in paper.variants:
             for dataset in plan.datasets_of(name) or tuple(plan.config.datasets)[:1]:
