@@ -12,7 +12,6 @@ wildcard_constraints:
     dataset=r"[^/]+",
     run=r"[^/]+/[^/]+/[^/]+/seed\d+",
     subset=r"[^/]+(/[^/]+)?",
-    reranker=r"[^/.]+",
     paper=r"[^/]+",
     variant=r"[^/]+",
     table=r"[^/]+",

@@ -83,9 +83,19 @@ def gpus_of_run(wildcards):
     return PLAN.resolve(wildcards.run).training.devices
 
 
-def settings_of_reranker(wildcards):
-    """What a ranking depends on, beside the features."""
-    return PLAN.config.rerankers[wildcards.reranker].model_dump_json()
+def rankings_by_paper():
+    """The re-rankers that score runs by themselves, by the paper that the runs belong to."""
+    found = {}
+    for run, name in every_single(PLAN):
+        found.setdefault(run.paper, {})[name] = None
+    return {paper: list(names) for paper, names in found.items()}
+
+
+def settings_of_rerankers(names):
+    """What rankings depend on, beside the features."""
+    return json.dumps(
+        {name: PLAN.config.rerankers[name].model_dump() for name in names}
+    )
 
 
 def settings_of_features(wildcards):

@@ -46,7 +46,7 @@ def make_results(folder: Path, *, known: bool = True, **protocol: Any) -> Path:
 
 
 def score(results: Path, reranker: str = "none", **overrides: Any) -> dict[str, Any]:
-    metrics.run(plan.load(overrides), str(RUN), "test", reranker, results)
+    metrics.run(plan.load(overrides), str(RUN), "test", [reranker], results)
     content: dict[str, Any] = read_json(metrics_file(results, RUN, "test", reranker))
     return content
 

@@ -49,7 +49,7 @@ def test_a_point_scores_as_the_same_re_ranker_by_itself(repository: Path, result
     sweeps.run(planned, "gnn", str(RUN), "test", results)
     content = read_json(sweep_file(results, "gnn", "components", RUN, "test"))
     assert list(content["points"]) == list(points_of(planned, "gnn", "components"))
-    metrics.run(planned, str(RUN), "test", "gnn", results)
+    metrics.run(planned, str(RUN), "test", ["gnn"], results)
     alone = read_json(metrics_file(results, RUN, "test", "gnn"))
     full = content["points"]["full"]
     for key in ("mAP", "mINP", "cmc", "n_query", "n_valid", "protocol", "options"):
@@ -71,7 +71,7 @@ def test_every_group_one_image_ranks_as_the_bare_distance(repository: Path, resu
     overrides = {"rerankers": {"coarse_to_fine": {"options": {"groups": 50}}}}
     planned = plan.load(overrides)
     sweeps.run(planned, "glad", str(RUN), "test", results)
-    metrics.run(planned, str(RUN), "test", "none", results)
+    metrics.run(planned, str(RUN), "test", ["none"], results)
     points = read_json(sweep_file(results, "glad", "coarse", RUN, "test"))["points"]
     bare = read_json(metrics_file(results, RUN, "test", "none"))
     assert points["all"]["cmc"] == bare["cmc"]

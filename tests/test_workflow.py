@@ -111,7 +111,9 @@ def test_a_clone_without_a_remote_makes_everything_anew(made: Workspace, tmp_pat
     whole |= dict.fromkeys(("train_detector", "detect", "score_places", "places_sheet"), 2)
     whole |= dict.fromkeys(("train", "extract_features", "figures"), runs)
     whole |= {
-        "score": count(made, "metrics/**/*.json"),
+        "score_baseline": 2,
+        "score_pgan": 1,
+        "score_glad": 1,
         "sweep_gnn": 2,
         "sweep_glad": 1,
         "timing": count(made, "timings/*/*.json"),
@@ -126,7 +128,8 @@ def test_one_parameter_reruns_only_what_depends_on_it(made: Workspace, tmp_path:
     space = made.copy(tmp_path / "changed")
     space.configure({"rerankers": {"aqe": {"options": {"k": 4}}}})
     planned = jobs(space.snakemake("-n"))
-    assert planned["score"] == 2  # the two AQE rankings, not the others
+    assert planned["score_baseline"] == 2  # whose pages alone show AQE
+    assert not planned.keys() & {"score_pgan", "score_glad"}
     assert not planned.keys() & {"sweep_gnn", "sweep_glad", "timing"}
     assert not planned.keys() & {"render_dataset", "train", "extract_features"}
     changed = re.findall(r"^(\w+):$", space.run("dvc", "status").stdout, re.M)
@@ -147,7 +150,8 @@ def test_a_protocol_scores_anew_and_trains_nothing(made: Workspace) -> None:
     protocol = '{"rendered-vehicles": {"protocol": {"ap": "trapezoid"}}}'
     planned = jobs(made.snakemake("-n", "--config", f"datasets={protocol}"))
     assert planned["describe_dataset"] == 1
-    assert planned["score"] == count(made, "metrics/*/*/rendered-vehicles/**/*.json")
+    assert planned["score_baseline"] == planned["score_pgan"] == 1
+    assert "score_glad" not in planned
     assert planned["sweep_gnn"] == 1
     assert "sweep_glad" not in planned
     assert "timing" not in planned

@@ -90,17 +90,17 @@ def features(
 def metrics(
     run: str,
     subset: str,
-    reranker: str,
+    rerankers: list[str],
     config: Overrides = "{}",
     results: Results = DEFAULT_RESULTS,
     threads: Threads = 0,
     log: Log = None,
 ) -> None:
-    """Rank, re-rank and score one run's features."""
-    with job(log, "metrics", run, subset, reranker, results.resolve()):
+    """Rank one run's features by each of the re-rankers, and score the rankings."""
+    with job(log, "metrics", run, subset, *rerankers, results.resolve()):
         from reid_repro.phases import metrics as phase
 
-        phase.run(plan_of(config), run, subset, reranker, results, threads=threads)
+        phase.run(plan_of(config), run, subset, rerankers, results, threads=threads)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -128,19 +128,33 @@ class Inputs:
 
 
 def run(
-    plan: Plan, name: str, subset: str, reranker: str, results: Path, *, threads: int = 0
+    plan: Plan,
+    name: str,
+    subset: str,
+    rerankers: Sequence[str],
+    results: Path,
+    *,
+    threads: int = 0,
 ) -> None:
-    """Score one ranking of one run: metrics JSON, per-query values, the first ranks."""
+    """Score rankings of one run, each: metrics JSON, per-query values, the first ranks."""
     if threads:
         torch.set_num_threads(threads)
-    settings = plan.config.rerankers.get(reranker)
-    if settings is None:
-        known = ", ".join(plan.config.rerankers)
-        raise UserError(f"unknown re-ranker '{reranker}'; known: {known}")
+    for reranker in rerankers:
+        if reranker not in plan.config.rerankers:
+            known = ", ".join(plan.config.rerankers)
+            raise UserError(f"unknown re-ranker '{reranker}'; known: {known}")
     inputs = Inputs.read(name, subset, results)
+    for reranker in rerankers:
+        _rank(plan, inputs, reranker, results)
+
+
+def _rank(plan: Plan, inputs: Inputs, reranker: str, results: Path) -> None:
+    """Score one ranking and write what it gives."""
+    settings, subset = plan.config.rerankers[reranker], inputs.subset
     evaluation, ranking, seconds = _score(inputs, settings)
     out = metrics_file(results, inputs.run, subset, reranker)
-    write_parquet(results / "rankings" / name / subset / f"{reranker}.parquet", ranking)
+    first = results / "rankings" / str(inputs.run) / subset / f"{reranker}.parquet"
+    write_parquet(first, ranking)
     write_parquet(per_query_file(out), inputs.per_query(evaluation))
     write_json(
         out,
