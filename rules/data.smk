@@ -13,6 +13,10 @@ RENDERING = [
 ]
 
 
+# At demo scale the sets are drawn side by side: starting processes for each takes longer.
+RENDERING_THREADS = 1 if PLAN.config.scale == "demo" else 4
+
+
 rule render_dataset:
     input:
         code=code(*RENDERING, "datasets/base.py", "datasets/rendered.py"),
@@ -28,11 +32,11 @@ rule render_dataset:
         "results/benchmarks/data/{dataset}.tsv"
     wildcard_constraints:
         dataset="|".join(RENDERED),
-    # Detectors and networks wait for it: before any training of another dataset.
-    priority: 3
+    # Detectors and networks wait for it: before any two jobs that wait for another dataset only.
+    priority: 10
     conda:
         "../envs/reid-repro.yaml"
-    threads: 4
+    threads: RENDERING_THREADS
     resources:
         mem_mb=4000,
         runtime=120,
