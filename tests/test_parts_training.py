@@ -154,7 +154,7 @@ class Counted(ImageStore):
 
 
 def test_a_killed_detection_loses_one_batch(vehicles: Vehicles, tmp_path: Path) -> None:
-    network, settings = network_of(), PartsDetection(boxes=6, batch_size=4)
+    network, settings = network_of(), PartsDetection(batch_size=4)
 
     def found(store: ImageStore, folder: str) -> pd.DataFrame:
         return detect(
@@ -162,8 +162,8 @@ def test_a_killed_detection_loses_one_batch(vehicles: Vehicles, tmp_path: Path) 
         )
 
     whole = found(Counted(vehicles, 18), "whole")
-    assert whole["image"].tolist() == np.repeat(np.arange(18), 6).tolist()
-    assert whole["rank"].tolist() == np.tile(np.arange(6), 18).tolist()
+    assert whole["image"].tolist() == np.repeat(np.arange(18), 10).tolist()
+    assert whole["rank"].tolist() == np.tile(np.arange(10), 18).tolist()
     assert whole[["score", *BOX]].to_numpy().min() >= 0
     assert whole[["score", *BOX]].to_numpy().max() <= 1
     with pytest.raises(KilledError):

@@ -45,7 +45,7 @@ class ResolvedRun(Strict):
     scale: str
     seed: int
     dataset: str
-    places: Literal["none", "detected", "truth"]
+    places: Literal["none", "detected", "truth"] = "none"
     model: ModelConfig
     training: TrainingConfig
 
