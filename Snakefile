@@ -6,6 +6,7 @@ min_version("9.5")
 
 
 include: "rules/common.smk"
+include: "rules/common_detection.smk"
 
 
 wildcard_constraints:
