@@ -13,15 +13,11 @@ from reid_repro.networks import needs
 from reid_repro.plan import Run, load
 from reid_repro.rows import every_single, points_of, rows_of, swept_runs
 
-# Jobs find the programs of this very environment, activated or not.
 # For `benchmark:` Snakemake walks through the memory of every job twice a second, at the cost of a
 # tenth of a core with networks in it. Every few seconds will do.
 benchmark.BENCHMARK_INTERVAL_SHORT = 2.5
 
-# Their memory stays theirs while they run: what a step of a training frees, the next one takes, and
-# giving it back to the system in between costs up to a tenth of the time (glibc).
-os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
-os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))
+# Jobs find the programs of this very environment, activated or not.
 os.environ.update(
     PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()])
 )

@@ -15,6 +15,7 @@ import typer
 from reid_repro import cli_detection
 from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads, plan_of
 from reid_repro.console import job, logged
+from reid_repro.memory import keep_memory
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -285,6 +286,7 @@ def schemas(
 
 def main() -> None:
     """The entry point of the console script."""
+    keep_memory()
     app()
 
 
