@@ -9,13 +9,20 @@ Snakefile reads it on every start.
 from __future__ import annotations
 
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from reid_repro.checking import NAME, PLAIN_NAME, Scale, Strict, checked, merge, read_yaml
-from reid_repro.detectors import Detectors, KeypointsImport, PartsImport, RenderedSource
+from reid_repro.dataset_config import (
+    CsvDataset,
+    DatasetConfig,
+    DatasetFile,
+    MarketDataset,
+    Protocol,
+    RenderedDataset,
+)
+from reid_repro.detectors import Detectors, RenderedSource
 from reid_repro.methods import ReRankerConfig
 from reid_repro.networks import OPTIONS, SUBJECTS
 from reid_repro.paper import PaperConfig, TableConfig
@@ -23,9 +30,11 @@ from reid_repro.paper import PaperConfig, TableConfig
 __all__ = [
     "NAME",
     "Config",
+    "CsvDataset",
     "DatasetConfig",
     "DatasetFile",
     "FeatureConfig",
+    "MarketDataset",
     "PaperConfig",
     "Protocol",
     "ReRankerConfig",
@@ -38,78 +47,6 @@ __all__ = [
     "merge",
     "read_yaml",
 ]
-
-
-class Protocol(Strict):
-    """How a dataset is scored (design page: file contracts)."""
-
-    same_camera: Literal["remove", "keep"] = "remove"
-    ap: Literal["step", "trapezoid"] = "step"
-    single_gallery_shot: bool = False
-    repeats: int = Field(1, ge=1)
-
-    @model_validator(mode="after")
-    def _repeats_need_draws(self) -> Protocol:
-        if self.repeats > 1 and not self.single_gallery_shot:
-            raise ValueError("repeats above 1 need single_gallery_shot: nothing else is drawn")
-        return self
-
-
-class DatasetBase(Strict):
-    """What every dataset states, whatever its source.
-
-    `parts` and `keypoints` name files that stand in for the detectors of the scale.
-    """
-
-    title: str = ""
-    subject: Literal["vehicle", "pedestrian"] = "pedestrian"
-    homepage: str = ""
-    licence: str = ""
-    protocol: Protocol = Protocol()
-    official: dict[str, dict[str, int]] = Field(default_factory=dict)
-    parts: PartsImport | None = None
-    keypoints: KeypointsImport | None = None
-
-
-class RenderedDataset(DatasetBase):
-    """A set drawn by `reid_repro.rendering`; identities of the two halves never overlap."""
-
-    source: Literal["rendered"]
-    seed: int = Field(0, ge=0)
-    train_identities: int = Field(ge=2)
-    test_identities: int = Field(ge=2)
-    cameras: int = Field(6, ge=2)
-    train_images_per_camera: int = Field(3, ge=1)
-    test_images_per_camera: int = Field(2, ge=2)
-    group_size: int = Field(4, ge=1)
-    height: int = Field(128, ge=32)
-    width: int = Field(128, ge=32)
-
-
-class MarketDataset(DatasetBase):
-    """A folder in the Market-1501 layout."""
-
-    source: Literal["market1501"]
-    root: Path
-
-
-class CsvDataset(DatasetBase):
-    """Images of one's own: a CSV of `path,identity,camera,role`, paths relative to `root`."""
-
-    source: Literal["csv"]
-    root: Path
-    list: Path
-
-
-DatasetConfig = Annotated[
-    RenderedDataset | MarketDataset | CsvDataset, Field(discriminator="source")
-]
-
-
-class DatasetFile(Strict):
-    """One file of workflow/datasets."""
-
-    dataset: DatasetConfig
 
 
 class TrainingConfig(Strict):

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from reid_repro import plan as _plan
-from reid_repro.config import CsvDataset, DatasetConfig, MarketDataset, RenderedDataset
-from reid_repro.datasets import csv_list, market1501, rendered
+from reid_repro.config import DatasetConfig, RenderedDataset
+from reid_repro.datasets import rendered
 from reid_repro.datasets.base import Dataset, differences
 from reid_repro.errors import UserError
 from reid_repro.files import read_json, write_json, write_parquet
 
 __all__ = ["Dataset", "describe", "index", "load", "write"]
+
+# The module that reads each layout: `load(name, config)` gives a Dataset.
+MODULES = {
+    "market1501": "market1501",
+    "csv": "csv_list",
+    "veri776": "veri776",
+    "vehicleid": "vehicleid",
+    "vric": "vric",
+    "veriwild": "veriwild",
+    "cuhk03": "cuhk03",
+    "viper": "viper",
+    "landmarks": "landmarks",
+    "university1652": "university1652",
+}
 
 
 def load(name: str, root: Path | None = None) -> Dataset:
@@ -41,11 +56,11 @@ def index(
     advance: Callable[[int], None] = lambda _: None,
 ) -> Dataset:
     """Index a dataset by its settings; rendered pixels go into `folder`."""
-    if isinstance(config, MarketDataset):
-        return market1501.load(name, config)
-    if isinstance(config, CsvDataset):
-        return csv_list.load(name, config)
-    return rendered.load(name, config, folder, workers=workers, advance=advance)
+    if isinstance(config, RenderedDataset):
+        return rendered.load(name, config, folder, workers=workers, advance=advance)
+    module = import_module(f"reid_repro.datasets.{MODULES[config.source]}")
+    dataset: Dataset = module.load(name, config)
+    return dataset
 
 
 def write(dataset: Dataset, folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from reid_repro.config import DatasetConfig, Protocol
+from reid_repro.dataset_config import DatasetBase, Protocol
 from reid_repro.errors import UserError
 
 ROLES = ("train", "query", "gallery")
@@ -28,14 +28,18 @@ class Dataset:
     `images`: image (path relative to `root`), identity (int32; -1 junk, 0 distractor), camera
     (int16; -1 unknown), width, height, then attribute columns. `splits`: subset, trial, role,
     image (row number in `images`). `root` is None for a rendered set, whose pixels are packed.
+    `judgements` are, where not identities but people say what is right, the rows `query`, `image`
+    (row numbers) and `judgement` (good, ok, junk). `left_out` names what a partial copy lacks.
     """
 
     name: str
-    config: DatasetConfig
+    config: DatasetBase
     images: pd.DataFrame
     splits: pd.DataFrame
     content_hash: str
     root: Path | None = None
+    judgements: pd.DataFrame | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def protocol(self) -> Protocol:
@@ -43,17 +47,18 @@ class Dataset:
         return self.config.protocol
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images, identities (junk and distractors aside) and cameras by role."""
-        rows = self.images.iloc[self.splits["image"].to_numpy()].reset_index(drop=True)
-        rows["role"] = self.splits["role"].to_numpy()
-        found = {}
-        for role in ROLES:
-            part = rows[rows["role"] == role]
-            found[role] = {
-                "images": len(part),
-                "identities": int(part.loc[part["identity"] > 0, "identity"].nunique()),
-                "cameras": int(part.loc[part["camera"] >= 0, "camera"].nunique()),
-            }
+        """Images, identities (junk and distractors aside) and cameras by role.
+
+        Roles of test subsets other than `test` are `small/query` and the like. Of several trials
+        the first is counted.
+        """
+        first = self.splits.groupby("subset")["trial"].transform("min") == self.splits["trial"]
+        found = {role: _counts(self.images.iloc[:0]) for role in ROLES}
+        if not (self.splits["subset"] == "test").any():
+            del found["query"], found["gallery"]
+        for (subset, role), part in self.splits[first].groupby(["subset", "role"], sort=False):
+            key = str(role) if subset in ("train", "test") else f"{subset}/{role}"
+            found[key] = _counts(self.images.iloc[part["image"].to_numpy()])
         return found
 
     def check(self) -> list[str]:
@@ -61,13 +66,21 @@ class Dataset:
         return differences(self.name, self.counts(), self.config.official)
 
 
+def _counts(rows: pd.DataFrame) -> dict[str, int]:
+    return {
+        "images": len(rows),
+        "identities": int(rows.loc[rows["identity"] > 0, "identity"].nunique()),
+        "cameras": int(rows.loc[rows["camera"] >= 0, "camera"].nunique()),
+    }
+
+
 def differences(name: str, counts: Counts, official: Counts) -> list[str]:
     """Where `counts` (role -> what -> number) are not the official ones."""
     return [
-        f"{name}: {role}: {counts[role][what]:,} {what}, officially {expected:,}"
+        f"{name}: {role}: {counts.get(role, {}).get(what, 0):,} {what}, officially {expected:,}"
         for role, expectations in official.items()
         for what, expected in expectations.items()
-        if counts[role][what] != expected
+        if counts.get(role, {}).get(what, 0) != expected
     ]
 
 
