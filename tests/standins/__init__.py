@@ -1,0 +1,1 @@
+"""Tiny trees in the exact layout of each public dataset, made by `make(root)`."""
