@@ -35,9 +35,9 @@ from reid_repro import datasets
 from reid_repro.config import RenderedDataset
 from reid_repro.datasets.images import ImageStore
 from reid_repro.detectors import KeypointsDetector
+from reid_repro.finished import FinishedBatches
 from reid_repro.keypoints import detection
 from reid_repro.keypoints.evaluation import evaluate, mean_pose
-from reid_repro.keypoints.finished import FinishedBatches
 from reid_repro.keypoints.network import PoseNetwork, build, scaled
 from reid_repro.keypoints.training import train
 

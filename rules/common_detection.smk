@@ -37,6 +37,7 @@ def code_of_detector(wildcards):
         "datasets/images.py",
         "datasets/places.py",
         "devices.py",
+        "finished.py",
     )
 
 

@@ -12,11 +12,11 @@ import torch
 
 from reid_repro.detectors import KeypointsDetector
 from reid_repro.errors import UserError
+from reid_repro.finished import FinishedBatches
 from reid_repro.keypoints import detection
 from reid_repro.keypoints.decoding import decode
 from reid_repro.keypoints.detection import detect, read
 from reid_repro.keypoints.evaluation import evaluate, mean_pose, torso
-from reid_repro.keypoints.finished import FinishedBatches
 from reid_repro.keypoints.joints import GLAD, JOINTS, frame_of
 from reid_repro.keypoints.network import PoseNetwork, build, shown
 

@@ -107,11 +107,12 @@ class PartsDetection(Strict):
 
     Of two boxes whose intersection over union is above `overlap`, the less confident one goes,
     whatever their classes. One detection serves every D of PGAN's Table 5, so 10 `boxes` at least.
+    Of `batch_size` images one half is in the network while the boxes of the other are chosen.
     """
 
     boxes: int = Field(10, ge=10, le=100)
     overlap: float = Field(0.45, gt=0, lt=1)
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(128, ge=1)
 
 
 class PartsDetector(Strict):

@@ -21,12 +21,12 @@ from torch import Tensor
 from reid_repro.datasets.images import Images
 from reid_repro.detectors import KeypointsDetector
 from reid_repro.devices import best_precision
+from reid_repro.finished import FinishedBatches
 from reid_repro.keypoints.decoding import decode, surest
-from reid_repro.keypoints.finished import FinishedBatches
 from reid_repro.keypoints.joints import JOINTS, frame_of
 from reid_repro.keypoints.network import PoseNetwork, scaled, shown
 from reid_repro.progress import add_task, progress
-from reid_repro.training.pixels import Pixels, decoding_threads
+from reid_repro.training.pixels import Pixels, spare_threads
 
 AHEAD = 2  # batches that are decoded while one is computed
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -51,8 +51,8 @@ def detect(
 ) -> pd.DataFrame:
     """The joints of all images of `store`: image, joint, x, y (shares of the image), confidence.
 
-    Sorted by image and joint, 14 rows an image. `threads` decode (0: as many as there are cores);
-    `device` computes (None: a GPU where there is one), in the precision of the training settings.
+    Sorted by image and joint, 14 rows an image. `threads` decode (0: the cores that the network
+    leaves); `device` computes (None: a GPU where there is one), in the training's precision.
     `finished` keeps what is done; it is the caller's to clear once the answer is written. Raises
     UserError for an image that cannot be read.
     """
@@ -68,7 +68,7 @@ def detect(
     ]
     size = settings.height, settings.image_width
     rows = np.arange(images)
-    pixels = Pixels(store, rows, size=size, threads=threads or decoding_threads(0), keep=False)
+    pixels = Pixels(store, rows, size=size, threads=threads or spare_threads(), keep=False)
     with progress() as display:
         task = add_task(display, name, images)
         display.update(task, completed=images - sum(min(step, images - s) for s in starts))

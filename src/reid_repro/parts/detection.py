@@ -1,14 +1,13 @@
 """Part boxes of a whole dataset, batch by batch, each kept as soon as it is found.
 
-A killed detection goes on with the first batch that is not there. The batches lie in a folder whose
-name holds a hash of everything that decides them: weights, settings, the dataset's content, code.
+Of a batch one half is in the network while the boxes of the half before are selected and kept, so
+that a killed detection loses one batch at most.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +21,20 @@ from reid_repro.datasets.places import FILLED as FILLED_LABEL
 from reid_repro.detectors import PartsDetection
 from reid_repro.devices import Precision, best_precision
 from reid_repro.errors import UserError
-from reid_repro.files import whole
-from reid_repro.parts.network import PartsNetwork
+from reid_repro.finished import FinishedBatches
+from reid_repro.parts.network import Heads, PartsNetwork
 from reid_repro.parts.selection import Selected, select
 from reid_repro.parts.weights import digest
 from reid_repro.progress import add_task, progress
 from reid_repro.training.batches import prefetched
-from reid_repro.training.pixels import Pixels, decoding_threads
+from reid_repro.training.pixels import Pixels, spare_threads
 
-CODE = ("network.py", "selection.py", "detection.py", "targets.py")
+# The code that decides what is detected, for the key of `FinishedBatches`.
+CODE = tuple(f"parts/{name}.py" for name in ("network", "selection", "detection", "targets"))
 DTYPES: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 # Columns of a stored batch, (images, boxes, 6).
 SCORE, LABEL, CORNERS = 0, 1, slice(2, 6)
+COLUMNS = 6
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -51,58 +52,80 @@ def detect(
     """`settings.boxes` boxes of every image of `store`, the most confident first.
 
     Columns: image int32, rank int16, label, score float32, x0, y0, x1, y1 float32 in 0..1; an image
-    with fewer boxes is filled up (see `selection.py`). `folder` keeps finished batches, for which
+    with fewer boxes is filled up (see `selection.py`). `folder` keeps what is found, for which
     `content` (the dataset's hash) stands in the key; the caller clears it once the answer is safe.
     `precision` is the device's best unless given. Raises UserError for an unreadable image, or
     weights whose answer is no finite number.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = precision or best_precision()
-    kept = folder / key_of(network, settings, content, precision)
+    finished = finished_of(folder, network, settings, content, precision)
     network = network.to(device).to(memory_format=torch.channels_last).eval()
-    batches = np.split(
-        np.arange(len(store)), range(settings.batch_size, len(store), settings.batch_size)
+    step = max(1, settings.batch_size // 2)
+    pieces = np.split(np.arange(len(store)), range(step, len(store), step))
+    found = {
+        int(piece[0]): finished.load(int(piece[0]), (len(piece), settings.boxes, COLUMNS))
+        for piece in pieces
+        if len(piece)
+    }
+    missing = [piece for piece in pieces if len(piece) and found[int(piece[0])] is None]
+    pixels = _decoded(store, network.size, missing, device)
+
+    def finish(start: int, heads: Heads) -> FloatArray:
+        answer = selected(network, heads, settings)
+        if not np.isfinite(answer).all():
+            raise UserError(f"{name}: a box is not finite; the weights are damaged")
+        finished.save(start, answer)
+        return answer
+
+    # One more thread: its teams would be in the network's way.
+    with ThreadPoolExecutor(1, "boxes", torch.set_num_threads, (1,)) as beside, progress() as shown:
+        task = add_task(shown, name, len(store))
+        shown.update(task, completed=len(store) - sum(map(len, missing)))
+        waiting: list[tuple[int, Future[FloatArray]]] = []
+        for piece, images in zip(missing, pixels, strict=True):
+            heads = read(network, images.to(device, non_blocking=True), precision)
+            for start, ready in waiting:
+                found[start] = ready.result()
+                shown.advance(task, step)
+            waiting = [(int(piece[0]), beside.submit(finish, int(piece[0]), heads))]
+        for start, ready in waiting:
+            found[start] = ready.result()
+    return frame_of(
+        np.concatenate([each for each in found.values() if each is not None]), network.classes
     )
-    found = [_stored(kept / f"{number:06d}.npy") for number in range(len(batches))]
-    missing = [number for number, answer in enumerate(found) if answer is None]
-    pixels = _decoded(store, network.size, [batches[number] for number in missing], device)
-    with progress() as display:
-        task = add_task(display, name, len(batches))
-        display.update(task, completed=len(batches) - len(missing))
-        for number, images in zip(missing, pixels, strict=True):
-            answer = detect_batch(
-                network, images.to(device, non_blocking=True), settings, precision
-            )
-            if not np.isfinite(answer).all():
-                raise UserError(f"{name}: a box is not finite; the weights are damaged")
-            with whole(kept / f"{number:06d}.npy") as beside:
-                np.save(beside, answer)
-            found[number] = answer
-            display.advance(task)
-    return frame_of(np.concatenate([each for each in found if each is not None]), network.classes)
 
 
 @torch.inference_mode()
-def detect_batch(
-    network: PartsNetwork, images: torch.Tensor, settings: PartsDetection, precision: Precision
-) -> FloatArray:
-    """(n, boxes, 6) of score, label number and corners, for (n, size, size, 3) uint8 images."""
+def read(network: PartsNetwork, images: torch.Tensor, precision: Precision) -> Heads:
+    """The network's answer for (n, size, size, 3) uint8 images."""
     dtype = DTYPES.get(precision)
     with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
-        heads = network(images)
-    chosen = select(network, heads, boxes=settings.boxes, overlap=settings.overlap)
-    return _packed(chosen)
+        heads: Heads = network(images)
+    return heads
 
 
-def key_of(
-    network: PartsNetwork, settings: PartsDetection, content: str, precision: Precision
-) -> str:
-    """The name of what this detection finds: another one has another name."""
-    facts = [digest(network), settings.model_dump(mode="json"), content, precision]
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for file in CODE:
-        key.update(Path(__file__).with_name(file).read_bytes())
-    return key.hexdigest()[:16]
+@torch.inference_mode()
+def selected(network: PartsNetwork, heads: Heads, settings: PartsDetection) -> FloatArray:
+    """(n, boxes, 6) of score, label number and corners."""
+    return _packed(select(network, heads, boxes=settings.boxes, overlap=settings.overlap))
+
+
+def finished_of(
+    folder: Path,
+    network: PartsNetwork,
+    settings: PartsDetection,
+    content: str,
+    precision: Precision,
+) -> FinishedBatches:
+    """What this very detection has found before, below `folder`."""
+    facts = {
+        "weights": digest(network),
+        "detection": settings.model_dump(mode="json"),
+        "content": content,
+        "precision": precision,
+    }
+    return FinishedBatches(folder, code=CODE, settings=facts)
 
 
 def frame_of(answer: FloatArray, classes: tuple[str, ...]) -> pd.DataFrame:
@@ -127,21 +150,12 @@ def _packed(chosen: Selected) -> FloatArray:
     return answer
 
 
-def _stored(file: Path) -> FloatArray | None:
-    """A batch that was found before; a damaged one counts as not found."""
-    try:
-        answer: FloatArray = np.load(file)
-    except (OSError, ValueError, EOFError):
-        return None
-    return answer
-
-
 def _decoded(
     store: ImageStore, size: int, batches: list[npt.NDArray[np.int64]], device: torch.device
 ) -> Iterator[torch.Tensor]:
     """The images of each batch, decoded ahead of the network."""
     rows = np.arange(len(store))
-    pixels = Pixels(store, rows, size=(size, size), threads=decoding_threads(0), keep=False)
+    pixels = Pixels(store, rows, size=(size, size), threads=spare_threads(), keep=False)
 
     def make() -> Iterator[torch.Tensor]:
         for batch in batches:

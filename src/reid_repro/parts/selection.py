@@ -43,11 +43,11 @@ def select(network: PartsNetwork, heads: Heads, *, boxes: int, overlap: float) -
     """
     parts = [1 + n for n, name in enumerate(network.classes) if name not in VEHICLE_TYPES]
     places = _candidates(heads.logits, parts)
-    logits = heads.logits.gather(1, places[..., None].expand(-1, -1, heads.logits.shape[2]))
+    image = torch.arange(len(places), device=places.device)[:, None]
+    logits = heads.logits[image, places]
     scores, likeliest = _columns(logits.float().softmax(dim=-1), parts, 2).max(dim=-1)
     labels = torch.tensor(parts, device=places.device)[likeliest] - 1
-    offsets = heads.offsets.gather(1, places[..., None].expand(-1, -1, 4))
-    found = decode(offsets.float(), heads.anchors[places]) / network.size
+    found = decode(heads.offsets[image, places].float(), heads.anchors[places]) / network.size
     return suppress(found.clamp(0, 1), scores, labels, boxes=boxes, overlap=overlap)
 
 
@@ -57,8 +57,8 @@ def _candidates(logits: Tensor, parts: list[int]) -> Tensor:
     A softmax over all of them would cost a small network a third of its forward pass; and a CPU
     finds maxima many times faster along a dimension that is not the innermost.
     """
-    turned = logits.transpose(1, 2).contiguous().float()
-    ahead = _columns(turned, parts, 1).amax(dim=1) - turned[:, 0]
+    turned = logits.transpose(1, 2).contiguous()
+    ahead = _columns(turned, parts, 1).amax(dim=1).float() - turned[:, 0].float()
     return ahead.topk(min(CANDIDATES, ahead.shape[1]), dim=1, sorted=False).indices
 
 

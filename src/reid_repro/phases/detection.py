@@ -145,8 +145,8 @@ def _parts(
 def _keypoints(
     plan: Plan, dataset: str, results: Path, store: ImageStore, checkpoints: Path
 ) -> pd.DataFrame:
+    from reid_repro.finished import FinishedBatches
     from reid_repro.keypoints import detection, weights
-    from reid_repro.keypoints.finished import FinishedBatches
 
     settings = plan.config.detectors.keypoints
     file = folder_of(results, "keypoints") / "weights.safetensors"

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 import psutil
+import torch
 from PIL import Image
 
 from reid_repro.datasets.images import Images
@@ -31,6 +32,12 @@ def decoding_threads(workers: int, *, processes: int = 1) -> int:
     """`workers`, or where it is 0 the cores of each of this machine's `processes`, 16 at most."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return workers or max(1, min(MOST_THREADS, (cores or 1) // processes))
+
+
+def spare_threads() -> int:
+    """Threads that decode beside a network: the cores that it leaves, at least one."""
+    used = 0 if torch.cuda.is_available() else torch.get_num_threads()
+    return max(1, decoding_threads(0) - used)
 
 
 class Pixels:

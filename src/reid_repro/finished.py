@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from reid_repro.files import whole
 
-PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent
 
 
 class FinishedBatches:
@@ -37,7 +37,7 @@ class FinishedBatches:
         self.folder = folder / key.hexdigest()[:16]
 
     def save(self, start: int, found: npt.NDArray[np.float32]) -> None:
-        """Keep the answers (n, 14, 3) of the images from row `start` on."""
+        """Keep the answers of the images from row `start` on, (n, ...)."""
         with whole(self._file(start)) as beside, beside.open("wb") as file:
             np.save(file, found)
 
