@@ -2,8 +2,9 @@
 
 Protocol: a query's own identity seen by its own camera can be removed, junk (identity -1) never
 counts, distractors (identity 0) are wrong answers, queries without any match are counted and left
-out of every mean (`matches.py`). The metrics are defined in `scoring.py`; the distances, and what
-"exact" means for them, in `distances.py`. Equal distances are ranked in gallery order.
+out of every mean (`matches.py`). Where people judged what is right, their judgements stand in for
+identities and cameras (`judgements.py`). The metrics are defined in `scoring.py`; the distances,
+and what "exact" means for them, in `distances.py`. Equal distances are ranked in gallery order.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from reid_repro.retrieval.distances import (
     as_features,
     default_block,
 )
+from reid_repro.retrieval.judgements import JudgedMatches, Judgements
 from reid_repro.retrieval.matches import Labels, Matches, SameCamera
 from reid_repro.retrieval.ranking import FloatArray, exact_ranks, given_ranks
 from reid_repro.retrieval.rerank.base import Reranker
@@ -53,6 +55,7 @@ def evaluate(
     seed: int = 0,
     ranks: int = 50,
     reranker: Reranker | None = None,
+    judgements: Judgements | None = None,
 ) -> Evaluation:
     """Rank the gallery for every query by feature distance, or by a re-ranker, and score it.
 
@@ -72,6 +75,8 @@ def evaluate(
         ranks: length of the CMC.
         reranker: fitted here on the query and the gallery as given, junk included (junk images
             are part of a real gallery): to keep junk out of the graph, leave it out of `gallery`.
+        judgements: what is right, instead of identities and cameras, which then say nothing. No
+            single-shot galleries can be drawn from them.
 
     Raises:
         ValueError: arguments that do not fit together, or no query with any match.
@@ -84,7 +89,8 @@ def evaluate(
         seed=seed,
         ranks=ranks,
     )
-    matches = Matches(query_ids, gallery_ids, query_cameras, gallery_cameras, same_camera)
+    cameras = query_cameras, gallery_cameras
+    matches = _matches(query_ids, gallery_ids, cameras, judgements, rules)
     query, gallery = as_features(query, "query"), as_features(gallery, "gallery")
     for name, features, labels in (
         ("query", query, matches.n_query),
@@ -130,6 +136,7 @@ def evaluate_distances(
     repeats: int = 1,
     seed: int = 0,
     ranks: int = 50,
+    judgements: Judgements | None = None,
 ) -> Evaluation:
     """Score given distances: a matrix (n, g), or consecutive blocks of its rows.
 
@@ -146,10 +153,26 @@ def evaluate_distances(
         seed=seed,
         ranks=ranks,
     )
-    matches = Matches(query_ids, gallery_ids, query_cameras, gallery_cameras, same_camera)
+    cameras = query_cameras, gallery_cameras
+    matches = _matches(query_ids, gallery_ids, cameras, judgements, rules)
     if isinstance(blocks, np.ndarray | Tensor):
         blocks = _row_blocks(blocks)
     return score(given_ranks(blocks, matches, rules), matches.n_query, rules)
+
+
+def _matches(
+    query_ids: Labels,
+    gallery_ids: Labels,
+    cameras: tuple[Labels | None, Labels | None],
+    judgements: Judgements | None,
+    rules: Rules,
+) -> Matches:
+    """What counts for which query, by judgements if there are any."""
+    if judgements is None:
+        return Matches(query_ids, gallery_ids, *cameras, rules.same_camera)
+    if rules.single_gallery_shot:
+        raise ValueError("judgements name no identities: single_gallery_shot cannot draw from them")
+    return JudgedMatches(query_ids, gallery_ids, judgements)
 
 
 def _row_blocks(matrix: FloatArray | Tensor) -> Iterator[FloatArray | Tensor]:
