@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from standins import landmarks
+from standins import landmarks, university1652
 
 from reid_repro import datasets
-from reid_repro.dataset_config import LandmarksDataset
+from reid_repro.dataset_config import LandmarksDataset, University1652Dataset
 from reid_repro.datasets.base import Dataset
 from reid_repro.errors import UserError
 from reid_repro.retrieval.judgements import Judgements
@@ -318,3 +318,117 @@ def test_a_partial_copy_without_any_query_is_told(oxford: Path) -> None:
         (oxford / "images" / f"{name}.jpg").unlink()
     with pytest.raises(UserError, match="none of the 4 query images"):
         open_landmarks(oxford, allow_partial=True)
+
+
+# --------------------------------------------------------------------------------- University-1652
+
+
+def open_university(root: Path, **settings: Any) -> Dataset:
+    config = University1652Dataset.model_validate(
+        {"source": "university1652", "root": root, "subject": "place"} | settings
+    )
+    return datasets.index("university1652", config, root)
+
+
+@pytest.fixture
+def university(tmp_path: Path) -> Path:
+    university1652.make(tmp_path / "university")
+    return tmp_path / "university"
+
+
+def test_university_is_indexed(university: Path) -> None:
+    dataset = open_university(university)
+    images = dataset.images
+    listed = list(zip(images["image"], images["identity"], images["camera"], strict=True))
+    assert listed == [
+        *(
+            (f"train/drone/{building:04d}/image-{number:02d}.jpeg", building + 1, 1)
+            for building in (839, 840, 842)
+            for number in (1, 2)
+        ),
+        *(
+            (f"train/satellite/{building:04d}/{building:04d}.jpg", building + 1, 2)
+            for building in (839, 840, 842)
+        ),
+        *(
+            (f"train/street/{building:04d}/{number}.jpg", building + 1, 3)
+            for building in (839, 840)
+            for number in (1, 2)
+        ),
+        *(
+            (f"test/query_drone/{building:04d}/image-{number:02d}.jpeg", building + 1, 1)
+            for building in (0, 1)
+            for number in (1, 2)
+        ),
+        ("test/gallery_satellite/0000/0000.jpg", 1, 2),
+        ("test/gallery_satellite/0001/0001.jpg", 2, 2),
+        ("test/gallery_satellite/1500/1500.jpg", 1501, 2),
+    ]
+    assert rows(dataset, "train").tolist() == list(range(13))
+    assert rows(dataset, "query").tolist() == list(range(13, 17))
+    assert rows(dataset, "gallery").tolist() == list(range(17, 20))
+    assert dataset.counts() == {
+        "train": {"images": 13, "identities": 3, "cameras": 3},
+        "query": {"images": 4, "identities": 2, "cameras": 1},
+        "gallery": {"images": 3, "identities": 3, "cameras": 1},
+    }
+    assert open_university(university).content_hash == dataset.content_hash
+
+
+def test_university_with_a_query_that_nothing_answers(university: Path) -> None:
+    (university / "test/gallery_satellite/0001/0001.jpg").unlink()
+    dataset = open_university(
+        university, official={"gallery": {"images": 3}, "query": {"images": 4}}
+    )
+    assert dataset.check() == ["university1652: gallery: 2 images, officially 3"]
+    ids = dataset.images["identity"].to_numpy()
+    query, gallery = rows(dataset, "query"), rows(dataset, "gallery")
+    distances = np.ones((len(query), len(gallery)), dtype=np.float32)
+    got = evaluate_distances(distances, ids[query], ids[gallery], ap="trapezoid")
+    assert (got.n_query, got.n_valid) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            rename("test/query_drone", "test/drone"),
+            r"test/query_drone not found; `reid-repro data fetch university1652`",
+        ),
+        (
+            rename("train/street/0839/1.jpg", "train/street/1.jpg"),
+            r"train/street/1\.jpg lies in no building's folder; expected .* train/street/0839/",
+        ),
+        (
+            rename("train/drone/0839", "train/drone/library"),
+            r"train/drone/library/image-01\.jpeg lies in no building's folder",
+        ),
+        (
+            rename("train/drone/0839", "train/drone/0001"),
+            r"buildings of test/ are in train/ too: 0001 \(test/query_drone/0001/image-01\.jpeg\)",
+        ),
+        (
+            lambda root: (root / "train/street/0840/2.jpg").write_bytes(b""),
+            r"1 of 20 images are missing or empty, train/street/0840/2\.jpg \(empty\)",
+        ),
+    ],
+)
+def test_a_damaged_university_is_named(university: Path, damage: Any, message: str) -> None:
+    damage(university)
+    with pytest.raises(UserError, match=message) as caught:
+        open_university(university)
+    assert "\n" not in str(caught.value)
+
+
+def test_part_of_the_university(university: Path) -> None:
+    (university / "train/street/0840/2.jpg").write_bytes(b"")
+    dataset = open_university(university, allow_partial=True)
+    assert dataset.left_out == ("missing: train/street/0840/2.jpg",)
+    assert dataset.counts()["train"]["images"] == 12
+
+
+def test_an_empty_view_is_named(university: Path) -> None:
+    for file in (university / "train/satellite").rglob("*.jpg"):
+        file.unlink()
+    with pytest.raises(UserError, match=r"no images below .*train/satellite"):
+        open_university(university)
