@@ -43,8 +43,9 @@ def load(name: str, config: VeriWildDataset) -> Dataset:
         lists += [_read(name, config, subset, role, info) for role in ("query", "gallery")]
     images, splits = tables(name, lists)
     names = images["image"].str.slice(len(FOLDER) + 1, -len(".jpg"))
+    of_images = info.iloc[info.index.get_indexer(names)].reset_index(drop=True)
     for column in ATTRIBUTES:
-        images[column] = info[column].reindex(names).str.strip().to_numpy()
+        images[column] = of_images[column].str.strip()
     return assemble(
         name,
         config,
