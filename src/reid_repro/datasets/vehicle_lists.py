@@ -34,26 +34,45 @@ class ImageList:
 def parse(path: Path, pattern: str, form: str, *, header: bool = False) -> pd.DataFrame:
     """The named groups of `pattern` (RE2) in every line, as strings; optional groups may be "".
 
-    With `header` a first line that does not match is passed over. Raises UserError for an empty
-    file and for the first line that is not of the `form`, by number.
+    The index counts the lines that are not blank from 0. With `header` a first line that does not
+    match is passed over. Raises UserError for an empty file and for the first line that is not of
+    the `form`, by number.
     """
     lines = read_lines(path)
     found = pc.extract_regex(pa.array(lines, pa.string()), pattern)
     bad = pc.indices_nonzero(pc.is_null(found)).to_pylist()
-    if header and bad and bad[0] == 0:
-        found, bad = found.slice(1), bad[1:]
-    if bad:
-        text = lines[bad[0]]
+    first = int(header and bool(bad) and bad[0] == 0)
+    if bad[first:]:
+        text = lines[bad[first]]
         shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
         raise UserError(
-            f"{path}, line {bad[0] + 1}: '{shown}' is not of the form '{form}'; "
-            "is it the right file?"
+            f"{path}, line {_line_number(path, bad[first])}: '{shown}' is not of the form "
+            f"'{form}'; is it the right file?"
         )
+    found = found.slice(first)
     if not len(found):
         raise UserError(f"{path}: the list is empty; is it the right file?")
     return pd.DataFrame(
-        {field.name: pc.struct_field(found, [field.name]).to_pylist() for field in found.type}
+        {field.name: pc.struct_field(found, [field.name]).to_pylist() for field in found.type},
+        index=pd.RangeIndex(first, len(lines)),
     )
+
+
+def unique(path: Path, column: pd.Series) -> None:
+    """UserError with the line of the first value of a parsed column that stands twice."""
+    twice = column[column.duplicated()]
+    if len(twice):
+        before, again = column.index[column == twice.iloc[0]][:2]
+        raise UserError(
+            f"{path}, line {_line_number(path, again)}: '{twice.iloc[0]}' stands in line "
+            f"{_line_number(path, before)} already"
+        )
+
+
+def _line_number(path: Path, place: int) -> int:
+    """The number, from 1, of a line that is the `place`-th (from 0) of those not blank."""
+    lines = path.read_text("utf-8").splitlines()
+    return [number for number, line in enumerate(lines, start=1) if line.strip()][place]
 
 
 def tables(name: str, lists: Sequence[ImageList]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -17,8 +17,8 @@ import pandas as pd
 
 from reid_repro.dataset_config import VehicleIdDataset
 from reid_repro.datasets.base import Dataset
-from reid_repro.datasets.folders import assemble, no_duplicates, require, split_rows
-from reid_repro.datasets.vehicle_lists import ImageList, image_rows, parse, tables
+from reid_repro.datasets.folders import assemble, require, split_rows
+from reid_repro.datasets.vehicle_lists import ImageList, image_rows, parse, tables, unique
 
 FOLDER = "image"
 TRAIN = "train_test_split/train_list.txt"
@@ -66,7 +66,7 @@ def load(name: str, config: VehicleIdDataset) -> Dataset:
 
 def _read(subset: str, role: str, file: Path) -> ImageList:
     lines = parse(file, LINE, "NNNNNNN vehicle")
-    no_duplicates(file, lines["image"].tolist())
+    unique(file, lines["image"])
     return ImageList(
         subset, role, file, image_rows(f"{FOLDER}/" + lines["image"] + ".jpg", lines["vehicle"])
     )
@@ -92,6 +92,6 @@ def _attribute(file: Path, vehicles: pd.Series) -> list[str]:
     """The number that an attribute file gives each image's vehicle; "" where it gives none."""
     lines = parse(file, ATTRIBUTE, "vehicle number")
     numbers = lines["vehicle"].astype("int32")
-    no_duplicates(file, numbers.astype(str).tolist())
+    unique(file, numbers)
     values = dict(zip(numbers, lines["value"], strict=True))
     return [values.get(vehicle, "") for vehicle in vehicles]

@@ -19,8 +19,8 @@ import pandas as pd
 
 from reid_repro.dataset_config import Veri776Dataset
 from reid_repro.datasets.base import Dataset
-from reid_repro.datasets.folders import assemble, no_duplicates, read_lines, require
-from reid_repro.datasets.vehicle_lists import ImageList, image_rows, parse, tables
+from reid_repro.datasets.folders import assemble, read_lines, require
+from reid_repro.datasets.vehicle_lists import ImageList, image_rows, parse, tables, unique
 from reid_repro.errors import UserError
 
 FOLDERS = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
@@ -39,7 +39,7 @@ def load(name: str, config: Veri776Dataset) -> Dataset:
         require(name, config, folder)
         file = require(name, config, NAMES[role])
         lines = parse(file, LINE, "0001_c001_00016450_0.jpg")
-        no_duplicates(file, lines["image"].tolist())
+        unique(file, lines["image"])
         rows = image_rows(f"{folder}/" + lines["image"], lines["vehicle"], lines["camera"])
         lists.append(ImageList("train" if role == "train" else "test", role, file, rows))
     images, splits = tables(name, lists)

@@ -14,8 +14,8 @@ import pandas as pd
 
 from reid_repro.dataset_config import VeriWildDataset
 from reid_repro.datasets.base import Dataset
-from reid_repro.datasets.folders import assemble, no_duplicates, require, some
-from reid_repro.datasets.vehicle_lists import ImageList, image_rows, parse, tables
+from reid_repro.datasets.folders import assemble, require, some
+from reid_repro.datasets.vehicle_lists import ImageList, image_rows, parse, tables, unique
 from reid_repro.errors import UserError
 
 FOLDER = "images"
@@ -36,7 +36,7 @@ def load(name: str, config: VeriWildDataset) -> Dataset:
     require(name, config, FOLDER)
     file = require(name, config, INFO)
     info = parse(file, INFO_LINE, "00001/000001;camera;time;model;type;colour", header=True)
-    no_duplicates(file, info["image"].tolist())
+    unique(file, info["image"])
     info = info.set_index("image")
     lists = [_read(name, config, "train", "train", info)]
     for subset in config.subsets:
@@ -70,7 +70,7 @@ def _read(
 ) -> ImageList:
     file = _list(name, config, subset, role)
     lines = parse(file, LINE, "00001/000001")
-    no_duplicates(file, lines["image"].tolist())
+    unique(file, lines["image"])
     cameras = info["camera"].reindex(lines["image"]).reset_index(drop=True)
     unknown = lines["image"][cameras.isna()]
     if len(unknown):

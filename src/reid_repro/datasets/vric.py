@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from reid_repro.dataset_config import VricDataset
 from reid_repro.datasets.base import Dataset
-from reid_repro.datasets.folders import assemble, no_duplicates, require
-from reid_repro.datasets.vehicle_lists import ImageList, image_rows, parse, tables
+from reid_repro.datasets.folders import assemble, require
+from reid_repro.datasets.vehicle_lists import ImageList, image_rows, parse, tables, unique
 
 FILES = {"train": "train", "query": "probe", "gallery": "gallery"}
 LINE = r"(?i)^(?P<image>[^\s/\\]+\.jpe?g)\s+(?P<vehicle>\d{1,9})\s+(?P<camera>\d{1,4})$"
@@ -23,7 +23,7 @@ def load(name: str, config: VricDataset) -> Dataset:
         require(name, config, f"{word}_images")
         file = require(name, config, f"vric_{word}.txt")
         lines = parse(file, LINE, FORM)
-        no_duplicates(file, lines["image"].tolist())
+        unique(file, lines["image"])
         rows = image_rows(f"{word}_images/" + lines["image"], lines["vehicle"], lines["camera"])
         lists.append(ImageList("train" if role == "train" else "test", role, file, rows))
     images, splits = tables(name, lists)
