@@ -33,6 +33,11 @@ localrules:
     tables,
 
 
+# Data that are not here are named at the start, all at once, not one by one in the middle.
+onstart:
+    stop_without_data(workflow.dag.needrun_jobs())
+
+
 # Everything by name: where an input of the pages cannot be made, Snakemake would otherwise take
 # the pages of an earlier run for given, and say that nothing is to be done.
 rule all:

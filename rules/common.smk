@@ -7,6 +7,7 @@ from glob import glob
 from snakemake import benchmark
 from snakemake.exceptions import WorkflowError
 
+from reid_repro.dataset_config import MODULES
 from reid_repro.errors import UserError
 from reid_repro.locks import enter
 from reid_repro.networks import needs
@@ -58,7 +59,10 @@ def code(*patterns):
     return found
 
 
-FACTS = {"title", "homepage", "licence", "protocol", "official", "parts", "keypoints"}
+FACTS = {
+    *("title", "homepage", "licence", "citation", "protocol", "official", "printed"),
+    *("access", "archives", "expected", "parts", "keypoints"),
+}
 
 
 def settings_of_content(wildcards):
@@ -150,6 +154,27 @@ def list_of_dataset(wildcards):
     return [str(listed)] if listed else []
 
 
+def stop_without_data(jobs):
+    """Stop before the first job where datasets that the jobs index do not lie here."""
+    from reid_repro.phases.data_status import absent
+
+    wanted = [job.wildcards.dataset for job in jobs if job.rule.name == "index_dataset"]
+    lines = absent(PLAN, sorted(wanted))
+    if lines:
+        raise WorkflowError("datasets are missing:\n" + "\n".join(lines))
+
+
+# Layouts that are read from lists of names.
+BY_LISTS = {"veri776", "vehicleid", "vric", "veriwild"}
+
+
+def layout_of_dataset(wildcards):
+    """The source that reads the layout of a dataset in a folder."""
+    module = MODULES[PLAN.dataset(wildcards.dataset).source]
+    shared = ["datasets/vehicle_lists.py"] if module in BY_LISTS else []
+    return code(f"datasets/{module}.py", *shared)
+
+
 def code_of_network(wildcards):
     """The source of a run's network."""
     return code(f"models/{PLAN.resolve(wildcards.run).model.name}.py")
@@ -170,6 +195,8 @@ def data_files(dataset):
     names = ["images.parquet", "splits.parquet", "content.json"]
     if PLAN.is_rendered(dataset):
         names += ["pixels.arrow", "annotations.parquet"]
+    else:
+        names.append("judgements.parquet")
     return [f"results/data/{dataset}/{name}" for name in names]
 
 
@@ -182,8 +209,12 @@ def data_of_dataset(wildcards):
 
 
 def facts_of_run(wildcards):
-    """The facts of a run's dataset: the protocol is among them."""
-    return f"results/data/{Run.parse(wildcards.run).dataset}/dataset.json"
+    """The facts of a run's dataset, the protocol among them, its splits and what people judged."""
+    dataset = Run.parse(wildcards.run).dataset
+    names = ["dataset.json", "splits.parquet"]
+    if not PLAN.is_rendered(dataset):
+        names.append("judgements.parquet")
+    return [f"results/data/{dataset}/{name}" for name in names]
 
 
 def runs_of(wildcards):
@@ -197,8 +228,9 @@ def runs_of(wildcards):
 def metrics_of(runs, suffix):
     """The files of every ranking of `runs` under their own paper."""
     return [
-        f"results/metrics/{run}/test/{reranker}{suffix}"
+        f"results/metrics/{run}/{subset}/{reranker}{suffix}"
         for run in runs
+        for subset in PLAN.subsets(run.dataset)
         for reranker in PLAN.rerankers_of(run.paper)
     ]
 
@@ -206,16 +238,19 @@ def metrics_of(runs, suffix):
 def singles(suffix):
     """The files of every ranking that is scored by itself, whichever papers show it."""
     return [
-        f"results/metrics/{run}/test/{name}{suffix}" for run, name in every_single(PLAN)
+        f"results/metrics/{run}/{subset}/{name}{suffix}"
+        for run, name in every_single(PLAN)
+        for subset in PLAN.subsets(run.dataset)
     ]
 
 
 def sweeps(*suffixes):
     """The files of every sweep on every run."""
     return [
-        f"results/sweeps/{paper}/{sweep}/{run}/test{suffix}"
+        f"results/sweeps/{paper}/{sweep}/{run}/{subset}{suffix}"
         for paper in PLAN.config.papers
         for sweep, run in swept_runs(PLAN, paper)
+        for subset in PLAN.subsets(run.dataset)
         for suffix in suffixes
     ]
 
@@ -239,10 +274,13 @@ def sources_of_table(wildcards):
         sweep, _, point = row.ranking.partition(".")
         datasets = PLAN.datasets_of(wildcards.paper)
         for run in PLAN.runs_of_variant(row.paper, row.variant, datasets):
-            if point:
-                files.append(f"results/sweeps/{wildcards.paper}/{sweep}/{run}/test")
-            else:
-                files.append(f"results/metrics/{run}/test/{row.ranking}")
+            for subset in PLAN.subsets(run.dataset):
+                if point:
+                    files.append(
+                        f"results/sweeps/{wildcards.paper}/{sweep}/{run}/{subset}"
+                    )
+                else:
+                    files.append(f"results/metrics/{run}/{subset}/{row.ranking}")
     ends = (".json", ".per_query.parquet")
     return [file + end for file in dict.fromkeys(files) for end in ends]
 
@@ -257,7 +295,8 @@ def rankings_of_variant(wildcards):
     """The first ranks of the first seed's rankings."""
     run = runs_of(wildcards)[0]
     return [
-        f"results/rankings/{run}/test/{name}.parquet"
+        f"results/rankings/{run}/{subset}/{name}.parquet"
+        for subset in PLAN.subsets(run.dataset)
         for name in PLAN.rerankers_of(run.paper)
     ]
 
@@ -298,8 +337,9 @@ def all_models():
 
 def all_features():
     return [
-        f"results/features/{run}/test.{end}"
+        f"results/features/{run}/{subset}.{end}"
         for run in PLAN.runs
+        for subset in PLAN.subsets(run.dataset)
         for end in ("npy", "parquet")
     ]
 

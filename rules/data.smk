@@ -43,16 +43,18 @@ rule render_dataset:
     params:
         settings=settings_of_content,
     shell:
-        "reid-repro data {wildcards.dataset} --threads {threads} --log {log}"
+        "reid-repro data index {wildcards.dataset} --threads {threads} --log {log}"
 
 
 rule index_dataset:
     input:
         list_of_dataset,
-        code=code("datasets/base.py", "datasets/market1501.py", "datasets/csv_list.py"),
+        code=code("datasets/base.py", "datasets/folders.py"),
+        layout=layout_of_dataset,
     output:
         "results/data/{dataset}/images.parquet",
         "results/data/{dataset}/splits.parquet",
+        "results/data/{dataset}/judgements.parquet",
         "results/data/{dataset}/content.json",
     log:
         "logs/data/{dataset}.log",
@@ -69,7 +71,7 @@ rule index_dataset:
     params:
         settings=settings_of_content,
     shell:
-        "reid-repro data {wildcards.dataset} --threads {threads} --log {log}"
+        "reid-repro data index {wildcards.dataset} --threads {threads} --log {log}"
 
 
 # Title, licence, protocol and official counts: apart, so that a changed protocol scores anew
@@ -92,4 +94,4 @@ rule describe_dataset:
     params:
         settings=settings_of_facts,
     shell:
-        "reid-repro describe {wildcards.dataset} --log {log}"
+        "reid-repro data describe {wildcards.dataset} --log {log}"

@@ -15,15 +15,15 @@ RUN = "baseline/bnneck/rendered-vehicles/seed0"
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["data", "veri777"], "unknown dataset 'veri777'"),
-        (["data", "market1501", "--config", "[1]"], "--config: expected YAML"),
-        (["data", "market1501", "--config", "a: ["], "--config: expected YAML"),
-        (["data", "market1501", "--config", "{speed: 3}"], "unknown key 'speed'"),
+        (["data", "index", "veri777"], "unknown dataset 'veri777'"),
+        (["data", "index", "market1501", "--config", "[1]"], "--config: expected YAML"),
+        (["data", "index", "market1501", "--config", "a: ["], "--config: expected YAML"),
+        (["data", "index", "market1501", "--config", "{speed: 3}"], "unknown key 'speed'"),
         (["train", "baseline/bnneck"], "expected PAPER/VARIANT/DATASET/seedN"),
         (["train", "baseline/pcb/rendered-vehicles/seed0"], "no variant 'pcb'"),
         (["train", RUN], "content.json: no such file"),
         (["features", RUN, "test"], "run.json: no such file"),
-        (["describe", "market1501"], "content.json: no such file"),
+        (["data", "describe", "market1501"], "content.json: no such file"),
         (["metrics", RUN, "test", "gcn"], "unknown re-ranker 'gcn'; known: none, aqe"),
         (["metrics", RUN, "test", "none"], "test.npy: missing or damaged"),
         (["table", "baseline", "table9"], "no table 'table9'; known: retrieval"),
@@ -65,7 +65,7 @@ def test_the_plan_lists_runs_and_takes_overrides_from_both_sides(repository: Pat
 
 def test_what_is_said_is_in_the_log_too(repository: Path, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "x.log"
-    arguments = ["data", "veri777", "--results", str(tmp_path), "--log", str(log)]
+    arguments = ["data", "index", "veri777", "--results", str(tmp_path), "--log", str(log)]
     done = CliRunner().invoke(app, arguments)
     assert log.read_text() == done.stderr
 
@@ -78,7 +78,7 @@ def test_an_unexpected_error_leaves_its_traceback_in_the_log(
 
     monkeypatch.setattr("reid_repro.cli_options.planning.load", breaks)
     log = tmp_path / "x.log"
-    arguments = ["data", "market1501", "--results", str(tmp_path), "--log", str(log)]
+    arguments = ["data", "index", "market1501", "--results", str(tmp_path), "--log", str(log)]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 1
     assert "ZeroDivisionError: not foreseen" in log.read_text()

@@ -16,7 +16,7 @@ from reid_repro.errors import UserError
 from reid_repro.files import read_json, read_parquet, write_json, write_parquet
 from reid_repro.ledger.tables import hit_share, summarise
 from reid_repro.paths import metrics_file, per_query_file
-from reid_repro.phases import metrics
+from reid_repro.phases import inputs, metrics
 from reid_repro.phases.rankings import FirstRanks
 
 RUN = plan.Run("baseline", "bnneck", "rendered-vehicles", 0)
@@ -40,9 +40,16 @@ def make_results(folder: Path, *, known: bool = True, **protocol: Any) -> Path:
     np.save(file, features.astype(np.float32))
     write_parquet(file.with_suffix(".parquet"), rows)
     facts = {"same_camera": "remove", "ap": "step", "single_gallery_shot": False, "repeats": 1}
-    facts_file = folder / "data" / RUN.dataset / "dataset.json"
-    write_json(facts_file, {"protocol": facts | protocol})
+    data = folder / "data" / RUN.dataset
+    write_json(data / "dataset.json", {"protocol": facts | protocol})
+    write_parquet(data / "splits.parquet", splits_of(role))
     return folder
+
+
+def splits_of(role: np.ndarray, trial: int = 0) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"subset": "test", "trial": trial, "role": role, "image": np.arange(len(role))}
+    )
 
 
 def score(results: Path, reranker: str = "none", **overrides: Any) -> dict[str, Any]:
@@ -108,7 +115,7 @@ def test_recording_is_no_part_of_the_total(
 ) -> None:
     """A clock that only the re-ranker, the scoring (5 s) and the recording (100 s a query) move."""
     clock = [0.0]
-    add, evaluate = FirstRanks.add, metrics.evaluate
+    add, evaluate = FirstRanks.add, inputs.evaluate
 
     def slow_add(*arguments: Any) -> None:
         clock[0] += 100
@@ -120,7 +127,7 @@ def test_recording_is_no_part_of_the_total(
 
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(FirstRanks, "add", slow_add)
-    monkeypatch.setattr(metrics, "evaluate", slow_evaluate)
+    monkeypatch.setattr(inputs, "evaluate", slow_evaluate)
     monkeypatch.setattr(metrics, "reranker_of", lambda settings, gallery: Slow(clock))
     seconds = score(make_results(tmp_path), reranker)["seconds"]
     phases: dict[str, float] = {"neighbours": 3, "distances": 2, "scoring": 5, "total": 10}

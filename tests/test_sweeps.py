@@ -41,6 +41,8 @@ def results(tmp_path: Path) -> Path:
         "repeats": 1,
     }
     write_json(tmp_path / "data" / RUN.dataset / "dataset.json", {"protocol": protocol})
+    splits = rows[["role", "image"]].assign(subset="test", trial=0)
+    write_parquet(tmp_path / "data" / RUN.dataset / "splits.parquet", splits)
     return tmp_path
 
 

@@ -5,14 +5,12 @@ Imports of torch and its kind stay inside the commands, so that `--help` and the
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from reid_repro import cli_detection
+from reid_repro import cli_data, cli_detection
 from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads, plan_of
 from reid_repro.console import job, logged
 from reid_repro.memory import keep_memory
@@ -24,36 +22,7 @@ app = typer.Typer(
     help="Reproduce re-identification papers, phase by phase. Run it at the repository's root.",
 )
 app.add_typer(cli_detection.app)
-
-
-@app.command()
-def data(
-    dataset: str,
-    config: Overrides = "{}",
-    results: Results = DEFAULT_RESULTS,
-    threads: Threads = 1,
-    log: Log = None,
-) -> None:
-    """Index a dataset, or draw a rendered one, into results/data."""
-    with job(log, "data", dataset, results.resolve()):
-        from reid_repro.phases import data as phase
-
-        workers = threads or os.cpu_count() or 1
-        indexed = phase.run(plan_of(config), dataset, results, workers=workers)
-        for role, counts in indexed.counts().items():
-            print(f"{dataset}: {role}: " + ", ".join(f"{n:,} {what}" for what, n in counts.items()))
-
-
-@app.command()
-def describe(
-    dataset: str, config: Overrides = "{}", results: Results = DEFAULT_RESULTS, log: Log = None
-) -> None:
-    """Write a dataset's facts: title, licence, protocol, counts beside the official ones."""
-    with logged(log):
-        from reid_repro.phases import data as phase
-
-        for line in phase.describe(plan_of(config), dataset, results):
-            print(f"note: {line}", file=sys.stderr)
+app.add_typer(cli_data.app, name="data")
 
 
 @app.command()

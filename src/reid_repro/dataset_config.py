@@ -6,7 +6,7 @@ One file of workflow/datasets each. `source` names the layout of its folder or t
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -33,6 +33,20 @@ __all__ = [
     "ViperDataset",
     "VricDataset",
 ]
+
+# The module of reid_repro.datasets that reads each layout: `load(name, config)` gives a Dataset.
+MODULES = {
+    "market1501": "market1501",
+    "csv": "csv_list",
+    "veri776": "veri776",
+    "vehicleid": "vehicleid",
+    "vric": "vric",
+    "veriwild": "veriwild",
+    "cuhk03": "cuhk03",
+    "viper": "viper",
+    "landmarks": "landmarks",
+    "university1652": "university1652",
+}
 
 
 class Protocol(Strict):
@@ -262,8 +276,3 @@ class DatasetFile(Strict):
     """One file of workflow/datasets."""
 
     dataset: DatasetConfig
-
-
-def is_folder(config: Any) -> bool:
-    """Whether a dataset lies in a folder of the user's."""
-    return isinstance(config, FolderDataset)

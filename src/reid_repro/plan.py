@@ -153,6 +153,10 @@ class Plan:
         except KeyError:
             raise UserError(f"unknown paper '{name}'; known: {', '.join(self.papers)}") from None
 
+    def subsets(self, dataset: str) -> tuple[str, ...]:
+        """The test subsets of a dataset, in the order of tables."""
+        return self.dataset(dataset).subsets
+
     def is_rendered(self, name: str) -> bool:
         """Whether the dataset is drawn here, not read from a folder."""
         return isinstance(self.dataset(name), RenderedDataset)

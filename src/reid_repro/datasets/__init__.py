@@ -7,8 +7,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from reid_repro import plan as _plan
 from reid_repro.config import DatasetConfig, RenderedDataset
+from reid_repro.dataset_config import MODULES
 from reid_repro.datasets import rendered
 from reid_repro.datasets.base import Dataset, differences
 from reid_repro.errors import UserError
@@ -16,19 +19,12 @@ from reid_repro.files import read_json, write_json, write_parquet
 
 __all__ = ["Dataset", "describe", "index", "load", "write"]
 
-# The module that reads each layout: `load(name, config)` gives a Dataset.
-MODULES = {
-    "market1501": "market1501",
-    "csv": "csv_list",
-    "veri776": "veri776",
-    "vehicleid": "vehicleid",
-    "vric": "vric",
-    "veriwild": "veriwild",
-    "cuhk03": "cuhk03",
-    "viper": "viper",
-    "landmarks": "landmarks",
-    "university1652": "university1652",
-}
+SHOWN = {"title", "subject", "homepage", "licence", "citation", "printed"}
+LEFT_OUT = 100  # names of missing images that content.json keeps
+# Where identities say what is right, nobody has judged anything.
+NOBODY = pd.DataFrame({"query": [], "image": [], "judgement": []}).astype(
+    {"query": "int64", "image": "int64", "judgement": "string"}
+)
 
 
 def load(name: str, root: Path | None = None) -> Dataset:
@@ -64,15 +60,20 @@ def index(
 
 
 def write(dataset: Dataset, folder: Path) -> None:
-    """What a dataset holds: images.parquet, splits.parquet, content.json."""
+    """What a dataset holds: images.parquet, splits.parquet, judgements.parquet, content.json."""
     write_parquet(folder / "images.parquet", dataset.images)
     write_parquet(folder / "splits.parquet", dataset.splits)
+    if dataset.root is not None:
+        judged = dataset.judgements
+        write_parquet(folder / "judgements.parquet", NOBODY if judged is None else judged)
     content = {
         "name": dataset.name,
         "source": dataset.config.source,
         "root": str(dataset.root) if dataset.root else None,
         "counts": dataset.counts(),
         "content_hash": dataset.content_hash,
+        "left_out": list(dataset.left_out[:LEFT_OUT]),
+        "n_left_out": len(dataset.left_out),
     }
     write_json(folder / "content.json", content)
 
@@ -85,7 +86,7 @@ def describe(config: DatasetConfig, folder: Path) -> dict[str, Any]:
     content = read_json(folder / "content.json")
     facts = {
         **content,
-        **config.model_dump(mode="json", include={"title", "subject", "homepage", "licence"}),
+        **config.model_dump(mode="json", include=SHOWN),
         "official": config.official,
         "differs": differences(content["name"], content["counts"], config.official),
         "protocol": config.protocol.model_dump(mode="json"),

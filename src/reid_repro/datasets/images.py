@@ -25,8 +25,14 @@ class Images(Protocol):
     def __getitem__(self, row: int, /) -> np.ndarray: ...
 
 
+BOX = ["box_x0", "box_y0", "box_x1", "box_y1"]
+
+
 class ImageStore:
-    """The images of one indexed dataset: `store[row]` is (height, width, 3) uint8 RGB."""
+    """The images of one indexed dataset: `store[row]` is (height, width, 3) uint8 RGB.
+
+    A row with a box (columns `box_x0` to `box_y1`, in pixels; NaN for none) is cropped to it.
+    """
 
     def __init__(self, *, folder: Path, images: pd.DataFrame, root: Path | None) -> None:
         self.images = images
@@ -34,6 +40,7 @@ class ImageStore:
         self._root = root
         self._folder = folder
         self._packed: pa.ChunkedArray | None = None
+        self._boxes = images[BOX].to_numpy(float) if set(BOX) <= set(images.columns) else None
 
     @classmethod
     def open(cls, folder: Path) -> ImageStore:
@@ -49,10 +56,23 @@ class ImageStore:
         source = self._jpeg(row) if self._root is None else self._root / self._names[row]
         try:
             with Image.open(source) as image:
-                return np.asarray(image.convert("RGB"))
+                return np.asarray(self._cropped(image.convert("RGB"), row))
         except (OSError, UnidentifiedImageError, SyntaxError) as error:
             named = (self._root or self._folder / "pixels.arrow") / self._names[row]
             raise unreadable(named, error) from None
+
+    def _cropped(self, image: Image.Image, row: int) -> Image.Image:
+        if self._boxes is None or np.isnan(self._boxes[row]).any():
+            return image
+        x0, y0, x1, y1 = self._boxes[row]
+        left, top = max(0, round(x0)), max(0, round(y0))
+        right, bottom = min(image.width, round(x1)), min(image.height, round(y1))
+        if left >= right or top >= bottom:
+            raise UserError(
+                f"{self._names[row]}: its box {x0:g} {y0:g} {x1:g} {y1:g} holds no pixel of "
+                f"{image.width} x {image.height}"
+            )
+        return image.crop((left, top, right, bottom))
 
     def _jpeg(self, row: int) -> io.BytesIO:
         if self._packed is None:

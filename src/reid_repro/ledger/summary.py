@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from reid_repro.plan import Plan
 
 
 def summary(plan: Plan, results: Path) -> dict[str, Any]:
-    """run -> re-ranker -> mAP and Rank-1, -5, -10 (shares, four digits)."""
+    """run -> re-ranker (or subset/re-ranker) -> mAP and Rank-1, -5, -10 (shares, four digits)."""
     found: dict[str, Any] = {}
     for run in plan.runs:
         found[str(run)] = {}
-        for reranker in plan.rerankers_of(run.paper):
-            facts = read_json(metrics_file(results, run, "test", reranker))
+        for subset, reranker in product(plan.subsets(run.dataset), plan.rerankers_of(run.paper)):
+            facts = read_json(metrics_file(results, run, subset, reranker))
             ranks = {f"R{rank}": round(facts["cmc"][rank - 1], 4) for rank in (1, 5, 10)}
-            found[str(run)][reranker] = {"mAP": round(facts["mAP"], 4), **ranks}
+            name = reranker if subset == "test" else f"{subset}/{reranker}"
+            found[str(run)][name] = {"mAP": round(facts["mAP"], 4), **ranks}
     return found

@@ -1,7 +1,7 @@
 """Tables of one paper in long form: one row a (variant, ranking, dataset, metric).
 
 With several seeds the value is the mean over them, the interval that of the per-query means,
-and `seed_sd` the standard deviation over seeds.
+`seed_sd` the standard deviation over seeds and `draw_sd` that over drawn galleries.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ __all__ = [
 
 COLUMNS = [
     *("variant", "variant_title", "reranker", "reranker_title", "dataset", "subset", "metric"),
-    *("value", "low", "high", "level", "seeds", "seed_sd", "n_query", "n_valid", "scale"),
+    *("value", "low", "high", "level", "seeds", "seed_sd", "draw_sd"),
+    *("n_query", "n_valid", "scale"),
 ]
 
 
@@ -57,7 +58,8 @@ def retrieval_table(plan: Plan, paper: str, table: str, results: Path) -> pd.Dat
     metrics = (figure.metric,) if figure else settings.tables[table].metrics
     read = Reader(results)
     rows: list[dict[str, Any]] = []
-    for dataset in plan.datasets_of(paper):
+    tested = [(name, subset) for name in plan.datasets_of(paper) for subset in plan.subsets(name)]
+    for dataset, subset in tested:
         for row in shown:
             runs = plan.runs_of_variant(row.paper, row.variant, [dataset])
             if not runs:
@@ -68,11 +70,11 @@ def retrieval_table(plan: Plan, paper: str, table: str, results: Path) -> pd.Dat
                 "reranker": row.ranking,
                 "reranker_title": row.title,
                 "dataset": dataset,
-                "subset": "test",
+                "subset": subset,
                 "seeds": " ".join(str(seed) for seed in plan.config.seeds),
                 "scale": plan.config.scale,
             }
-            scores = [read.ranking(paper, run, "test", row.ranking) for run in runs]
+            scores = [read.ranking(paper, run, subset, row.ranking) for run in runs]
             rows += [common | cell for cell in cells(scores, metrics, plan.config.statistics)]
     return pd.DataFrame(rows)[COLUMNS]
 
@@ -139,6 +141,7 @@ def cells(
             "high": round(float(high[number]), 6),
             "level": statistics.level,
             "seed_sd": _deviation([float(row[number]) for row in spread]),
+            "draw_sd": _draw_sd(scores[0].facts, metric),
             "n_query": scores[0].facts["n_query"],
             "n_valid": scores[0].facts["n_valid"],
         }
@@ -184,6 +187,15 @@ def _columns(queries: pd.DataFrame, metrics: tuple[str, ...]) -> npt.NDArray[np.
         else:
             raise UserError(f"unknown metric '{metric}'; known: mAP, R1, R5, R10 and so on")
     return np.stack(columns, axis=1)
+
+
+def _draw_sd(facts: dict[str, Any], metric: str) -> float | None:
+    """The first seed's deviation over drawn galleries; None where there is one gallery."""
+    if "mAP_sd" not in facts:
+        return None
+    if metric == "mAP":
+        return round(float(facts["mAP_sd"]), 6)
+    return round(float(facts["cmc_sd"][int(metric[1:]) - 1]), 6)
 
 
 def _deviation(values: list[float]) -> float | None:

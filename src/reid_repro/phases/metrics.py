@@ -4,127 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 from reid_repro import devices
 from reid_repro.errors import UserError
-from reid_repro.files import read_json, read_parquet, sha256, write_json, write_parquet
+from reid_repro.files import sha256, write_json, write_parquet
 from reid_repro.methods import CoarseToFineOptions, Ranking, written
 from reid_repro.paths import metrics_file, per_query_file
+from reid_repro.phases.inputs import Inputs, Trial, summed
 from reid_repro.phases.rankings import FirstRanks, Recorder, record_nearest
-from reid_repro.plan import Plan, Run
+from reid_repro.plan import Plan
 from reid_repro.retrieval import rerank
-from reid_repro.retrieval.metrics import Evaluation, evaluate
+from reid_repro.retrieval.metrics import Evaluation
 
 SHOWN = 10
 DIMENSIONS = CoarseToFineOptions().dim
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The features of one run's subset, row by row with their labels, and the protocol."""
-
-    run: Run
-    subset: str
-    file: Path
-    features: np.ndarray
-    rows: pd.DataFrame
-    protocol: dict[str, Any]
-
-    @classmethod
-    def read(cls, name: str, subset: str, results: Path) -> Inputs:
-        """From what the phases before wrote; UserError names a missing or damaged file."""
-        run = Run.parse(name)
-        file = results / "features" / name / f"{subset}.npy"
-        try:
-            features = np.load(file)
-        except (OSError, ValueError, EOFError):
-            raise UserError(f"{file}: missing or damaged; delete it and run again") from None
-        rows = read_parquet(file.with_suffix(".parquet"))
-        if len(rows) != len(features):
-            raise UserError(f"{file}: {len(features)} rows, its row order has {len(rows)}")
-        facts = read_json(results / "data" / run.dataset / "dataset.json")
-        return cls(run, subset, file, features, rows, facts["protocol"])
-
-    @property
-    def is_query(self) -> np.ndarray:
-        """Which rows are queries, (n,) bool."""
-        return np.asarray(self.rows["role"] == "query")
-
-    @property
-    def query(self) -> pd.DataFrame:
-        """The labels of the queries."""
-        return self.rows[self.is_query]
-
-    @property
-    def gallery(self) -> pd.DataFrame:
-        """The labels of the gallery."""
-        return self.rows[~self.is_query]
-
-    @property
-    def gallery_shape(self) -> tuple[int, int]:
-        """Gallery images and dimensions of a feature."""
-        return int((~self.is_query).sum()), self.features.shape[1]
-
-    def evaluate(self, reranker: rerank.Reranker | None) -> Evaluation:
-        """Rank and score; UserError names run and subset where that cannot be done."""
-        query, gallery = self.query, self.gallery
-        try:
-            return evaluate(
-                self.features[self.is_query],
-                self.features[~self.is_query],
-                query["identity"].to_numpy(),
-                gallery["identity"].to_numpy(),
-                query["camera"].to_numpy(),
-                gallery["camera"].to_numpy(),
-                ap=self.protocol["ap"],
-                same_camera=self.protocol["same_camera"],
-                single_gallery_shot=self.protocol["single_gallery_shot"],
-                repeats=self.protocol["repeats"],
-                reranker=reranker,
-            )
-        except ValueError as error:
-            raise UserError(f"run {self.run}, subset {self.subset}: {error}") from error
-
-    def per_query(self, evaluation: Evaluation) -> pd.DataFrame:
-        """One row a valid query: its row in images.parquet, identity, AP, rank of the first match.
-
-        Over repeated draws AP and rank are means, and `hits` lists the share of the draws whose
-        first match is at rank 1, 2 and so on or better (`ledger.tables.hit_share`).
-        """
-        valid = self.query.iloc[evaluation.query]
-        single = evaluation.hits is None
-        frame = pd.DataFrame(
-            {
-                "query": valid["image"].to_numpy(np.int32),
-                "identity": valid["identity"].to_numpy(np.int32),
-                "AP": evaluation.ap.astype(np.float32),
-                "first_hit": evaluation.first_hit.astype(np.int32 if single else np.float32),
-            }
-        )
-        if evaluation.hits is not None:
-            frame["hits"] = list(evaluation.hits)
-        return frame
-
-    def facts(self, plan: Plan) -> dict[str, Any]:
-        """What every metrics file says of where its numbers hold."""
-        protocol = self.protocol
-        return {
-            "run": str(self.run),
-            "subset": self.subset,
-            "scale": plan.config.scale,
-            "dataset": self.run.dataset,
-            "seed": self.run.seed,
-            "trials": protocol["repeats"] if protocol["single_gallery_shot"] else 1,
-            "n_gallery": int((~self.is_query).sum()),
-        }
 
 
 def run(
@@ -149,21 +48,23 @@ def run(
 
 
 def _rank(plan: Plan, inputs: Inputs, reranker: str, results: Path) -> None:
-    """Score one ranking and write what it gives."""
+    """Score one ranking and write what it gives; the first ranks are those of the first trial."""
     settings, subset = plan.config.rerankers[reranker], inputs.subset
-    evaluation, ranking, seconds = _score(inputs, settings)
+    evaluations, rankings, times = zip(
+        *(_score(inputs, trial, settings) for trial in inputs.trials), strict=True
+    )
     out = metrics_file(results, inputs.run, subset, reranker)
     first = results / "rankings" / str(inputs.run) / subset / f"{reranker}.parquet"
-    write_parquet(first, ranking)
-    write_parquet(per_query_file(out), inputs.per_query(evaluation))
+    write_parquet(first, rankings[0])
+    write_parquet(per_query_file(out), inputs.per_query(evaluations))
     write_json(
         out,
         {
             **inputs.facts(plan),
             "reranker": reranker,
             **described(settings),
-            **evaluation.to_dict(),
-            "seconds": rounded(seconds),
+            **summed(evaluations),
+            "seconds": rounded(added(times)),
             **provenance(plan, inputs.file, out),
         },
     )
@@ -217,27 +118,28 @@ def coarse_dimensions(wanted: int | None, gallery: tuple[int, int]) -> int | Non
     return min(wanted, gallery[0])
 
 
-def _score(inputs: Inputs, settings: Ranking) -> tuple[Evaluation, pd.DataFrame, dict[str, float]]:
+def _score(
+    inputs: Inputs, trial: Trial, settings: Ranking
+) -> tuple[Evaluation, pd.DataFrame, dict[str, float]]:
     """The evaluation, the first ranks of every query, and seconds by phase.
 
     `total` is the wall time of ranking and scoring, the sum of the phases before it. Keeping the
     ranked lists for the report is no part of a method's cost: `recording` stands outside.
     """
-    query, gallery = inputs.query, inputs.gallery
+    query, gallery = trial.rows_of_query, trial.rows_of_gallery
     remove = inputs.protocol["same_camera"] == "remove"
     first = FirstRanks(query, gallery, remove=remove, shown=SHOWN)
     recorder = (
         None
         if settings.method == "none"
-        else Recorder(reranker_of(settings, inputs.gallery_shape), first)
+        else Recorder(reranker_of(settings, trial.gallery.shape), first)
     )
     began = time.perf_counter()
-    evaluation = inputs.evaluate(recorder)
+    evaluation = inputs.evaluate(trial, recorder)
     wall = time.perf_counter() - began
     if recorder is None:
         began = time.perf_counter()
-        features, is_query = inputs.features, inputs.is_query
-        record_nearest(features[is_query], features[~is_query], gallery, first, shown=SHOWN)
+        record_nearest(trial.query, trial.gallery, gallery, first, shown=SHOWN)
         recording = time.perf_counter() - began
         # The exact distances stream through the scorer: the two cannot be told apart.
         seconds = {"ranking and scoring": wall, "total": wall}
@@ -245,6 +147,11 @@ def _score(inputs: Inputs, settings: Ranking) -> tuple[Evaluation, pd.DataFrame,
         recording = recorder.recording
         seconds = phases_of(recorder.timings, wall - recording)
     return evaluation, first.table(), seconds | {"recording": recording}
+
+
+def added(times: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Seconds by phase of all trials together."""
+    return {phase: sum(each[phase] for each in times) for phase in times[0]}
 
 
 def phases_of(timings: Mapping[str, float], total: float) -> dict[str, float]:

@@ -14,8 +14,9 @@ import torch
 
 from reid_repro.files import write_json, write_parquet
 from reid_repro.paths import per_query_file, sweep_file
+from reid_repro.phases.inputs import Inputs, summed
 from reid_repro.phases.metrics import (
-    Inputs,
+    added,
     described,
     phases_of,
     provenance,
@@ -40,16 +41,18 @@ def _score(plan: Plan, paper: str, sweep: str, inputs: Inputs, results: Path) ->
     settings = points_of(plan, paper, sweep)
     points, frames = {}, []
     for point, ranking in settings.items():
-        reranker = reranker_of(ranking, inputs.gallery_shape)
-        began = time.perf_counter()
-        evaluation = inputs.evaluate(reranker)
-        seconds = phases_of(reranker.timings, time.perf_counter() - began)
+        evaluations, times = [], []
+        for trial in inputs.trials:
+            reranker = reranker_of(ranking, trial.gallery.shape)
+            began = time.perf_counter()
+            evaluations.append(inputs.evaluate(trial, reranker))
+            times.append(phases_of(reranker.timings, time.perf_counter() - began))
         points[point] = {
             **described(ranking),
-            **evaluation.to_dict(),
-            "seconds": rounded(seconds),
+            **summed(evaluations),
+            "seconds": rounded(added(times)),
         }
-        frames.append(inputs.per_query(evaluation).assign(point=point))
+        frames.append(inputs.per_query(evaluations).assign(point=point))
     out = sweep_file(results, paper, sweep, inputs.run, inputs.subset)
     write_parquet(per_query_file(out), pd.concat(frames, ignore_index=True))
     write_json(

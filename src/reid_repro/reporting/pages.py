@@ -121,12 +121,17 @@ def _metrics(plan: Plan, results: Path) -> list[dict[str, Any]]:
 
     What a timing measures is no time of this report's rankings.
     """
-    singles = [metrics_file(results, run, "test", name) for run, name in every_single(plan)]
+    singles = [
+        metrics_file(results, run, subset, name)
+        for run, name in every_single(plan)
+        for subset in plan.subsets(run.dataset)
+    ]
     papers = plan.config.papers
     swept = [
-        sweep_file(results, paper, sweep, run, "test")
+        sweep_file(results, paper, sweep, run, subset)
         for paper in papers
         for sweep, run in swept_runs(plan, paper)
+        for subset in plan.subsets(run.dataset)
     ]
     timed = [timing_file(results, paper, t) for paper in papers for t in plan.papers[paper].timings]
     facts = [read_json(file) for file in [*singles, *swept]]

@@ -173,7 +173,7 @@ def metrics_files(plan: Plan, results: Path, runs: Sequence[Run]) -> list[Path]:
         for run in runs:
             files = sorted((results / "metrics" / str(run)).glob(f"*/{reranker}.json"))
             if not files:
-                missing = metrics_file(results, run, "test", reranker)
+                missing = metrics_file(results, run, plan.subsets(run.dataset)[0], reranker)
                 raise UserError(f"{missing}: no such file; `snakemake --cores all` makes it")
             found += files
     return found

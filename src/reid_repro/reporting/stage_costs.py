@@ -106,7 +106,8 @@ def _title(plan: Plan, run: str) -> str:
 def _files(plan: Plan, results: Path, run: str, dataset: str) -> list[Path]:
     paper, variant = run.split("/")
     runs = plan.runs_of_variant(paper, variant, [dataset])
-    return [metrics_file(results, one, "test", RANKING) for one in runs]
+    subset = plan.subsets(dataset)[0]
+    return [metrics_file(results, one, subset, RANKING) for one in runs]
 
 
 def _rows(pair: Sequence[list[Path]], statistics: StatisticsConfig) -> tuple[ScoreRow, ...]:

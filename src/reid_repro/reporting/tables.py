@@ -199,12 +199,15 @@ def _cell(record: dict[str, float], scale: tuple[float, float] | None, *, best: 
         ends = (100 * (100 * share - scale[0]) / width for share in (low, value, high))
         first, middle, last = (round(min(100.0, max(0.0, end)), 2) for end in ends)
         bar = (first, middle, last)
+    drawn = float(record.get("draw_sd", math.nan))
+    over = "seeds" if math.isfinite(sd) else "drawn galleries"
+    sd = sd if math.isfinite(sd) else drawn
     spread = formats.percent(sd) if math.isfinite(sd) else None
     spoken = f"{formats.percent(value)} percent"
     if bar:
         spoken += f", interval {formats.percent(low)} to {formats.percent(high)}"
     if spread:
-        spoken += f", standard deviation over seeds {spread}"
+        spoken += f", standard deviation over {over} {spread}"
     return Cell(
         formats.percent(value), formats.interval(low, high), spoken, spread, bool(best), bar
     )

@@ -18,12 +18,22 @@ from reid_repro.training.pixels import Pixels, decoding_threads
 
 
 def rows_of(images: pd.DataFrame, splits: pd.DataFrame, subset: str) -> pd.DataFrame:
-    """The rows of a subset in the order of its features: image, identity, camera, role."""
-    chosen = splits[(splits["subset"] == subset) & (splits["trial"] == splits["trial"].min())]
+    """The images of a subset in the order of its features: image, identity, camera, role.
+
+    Each stands there once, however many trials it is drawn for; the queries of the first trial come
+    first. `role` is that in the first trial that has the image.
+    """
+    chosen = splits[splits["subset"] == subset]
     if chosen.empty:
         known = ", ".join(sorted(set(splits["subset"]) - {"train"}))
         raise UserError(f"unknown subset '{subset}'; known: {known}")
-    ordered = pd.concat([chosen[chosen["role"] == role] for role in ("query", "gallery")])
+    ordered = pd.concat(
+        [
+            part[part["role"] == role]
+            for _, part in chosen.groupby("trial")
+            for role in ("query", "gallery")
+        ]
+    ).drop_duplicates("image")
     facts = images.iloc[ordered["image"].to_numpy()]
     return pd.DataFrame(
         {
