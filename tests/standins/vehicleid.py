@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from conftest import write_image
@@ -29,19 +30,24 @@ def make(
     root: Path,
     train: dict[int, int] | None = None,
     tests: dict[str, dict[int, int]] | None = None,
+    image: Callable[[Path, int], object] = write_image,
 ) -> None:
-    """Vehicles and how many images each has, by default 9 to train on and 19 to test."""
+    """Vehicles and how many images each has, by default 9 to train on and 19 to test.
+
+    `image` writes one, by its path and number.
+    """
     lists = {"train_list": train or TRAIN, **(tests or TESTS)}
     (root / "train_test_split").mkdir(parents=True)
     shown: dict[str, int] = {}
     for name, vehicles in lists.items():
         lines = images(vehicles)
         shown |= dict(lines)
-        text = "".join(f"{image} {vehicle}\n" for image, vehicle in lines)
+        text = "".join(f"{photograph} {vehicle}\n" for photograph, vehicle in lines)
         (root / "train_test_split" / f"{name}.txt").write_text(text)
     shown |= dict(images({UNLISTED: 1}))
-    for image in shown:
-        write_image(root / "image" / f"{image}.jpg", int(image))
+    (root / "image").mkdir()
+    for name in shown:
+        image(root / "image" / f"{name}.jpg", int(name))
     known = sorted(set(shown.values()))
     for name, pairs in {
         "img2vid": shown.items(),

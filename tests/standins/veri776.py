@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from conftest import write_image
 
 TRAIN = (1, 4, 5)
 TESTED = (2, 6)
+CAMERAS = (1, 19)
+EACH = 2  # photographs of a vehicle by a camera
 COLOURS = ("yellow", "orange", "green", "gray", "red")
 TYPES = ("sedan", "suv", "van")
 
 
-def names(vehicles: tuple[int, ...]) -> list[str]:
-    """Two photographs of each vehicle by each of two cameras."""
+def names(vehicles: Sequence[int], cameras: Sequence[int] = CAMERAS, each: int = EACH) -> list[str]:
+    """`each` photographs of each vehicle by each of the cameras."""
     return [
         f"{vehicle:04d}_c{camera:03d}_{1000 * vehicle + 10 * camera + number:08d}_{number}.jpg"
         for vehicle in vehicles
-        for camera in (1, 19)
-        for number in (0, 1)
+        for camera in cameras
+        for number in range(each)
     ]
 
 
@@ -36,17 +39,29 @@ def label(file: Path, images: list[str]) -> None:
     )
 
 
-def make(root: Path) -> None:
-    """12 training images, 8 gallery images and the 4 queries among them; a vehicle no label has."""
-    tested = names(TESTED)
-    lists = {"train": names(TRAIN), "test": tested, "query": tested[::2]}
+def make(
+    root: Path,
+    train: Sequence[int] = TRAIN,
+    tested: Sequence[int] = TESTED,
+    cameras: Sequence[int] = CAMERAS,
+    each: int = EACH,
+    image: Callable[[Path, int], object] = write_image,
+) -> None:
+    """By default 12 training images, 8 gallery images and the 4 queries among them.
+
+    The first photograph by each camera asks. No label knows vehicle 5. `image` writes one, by its
+    path and a number.
+    """
+    gallery = names(tested, cameras, each)
+    lists = {"train": names(train, cameras, each), "test": gallery, "query": gallery[::each]}
     for half, images in lists.items():
+        (root / f"image_{half}").mkdir(parents=True)
         for name in images:
             seed = int(name[10:18])  # a query is the same photograph as in the gallery
-            write_image(root / f"image_{half}" / name, seed)
+            image(root / f"image_{half}" / name, seed)
         (root / f"name_{half}.txt").write_text("\n".join(images) + "\n")
     label(root / "train_label.xml", [name for name in lists["train"] if name[:4] != "0005"])
-    label(root / "test_label.xml", tested)
+    label(root / "test_label.xml", gallery)
     for file, words in (("list_color.txt", COLOURS), ("list_type.txt", TYPES)):
         lines = [f"{number} {word}\n" for number, word in enumerate(words, start=1)]
         (root / file).write_text("".join(lines))

@@ -19,17 +19,12 @@ def photographs(vehicles: dict[int, int], first: int) -> list[str]:
     return [f"{vehicle:05d}/{first + place:06d}" for place, vehicle in enumerate(owners)]
 
 
-def write(path: Path, seed: int) -> None:
-    """A tiny image; the seed is its number."""
-    write_image(path, seed)
-
-
 def make(
     root: Path,
     train: dict[int, int] | None = None,
     tested: dict[int, int] | None = None,
     sizes: dict[int, int] | None = None,
-    image: Callable[[Path, int], object] = write,
+    image: Callable[[Path, int], object] = write_image,
 ) -> None:
     """Vehicles and how many images each has; `image` writes one, by its path and number.
 
