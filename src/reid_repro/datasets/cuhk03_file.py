@@ -13,6 +13,7 @@ beside, after which the file itself is not needed; an interrupted extraction goe
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import zlib
@@ -31,7 +32,7 @@ from scipy.io.matlab import MatReadError
 from reid_repro.dataset_config import Cuhk03Dataset
 from reid_repro.datasets.folders import files_below, require
 from reid_repro.errors import UserError
-from reid_repro.files import read_json, whole, write_json
+from reid_repro.files import read_json, write_json
 from reid_repro.progress import add_task, progress
 
 FILE = "cuhk-03.mat"
@@ -181,11 +182,25 @@ def _extract(name: str, config: Cuhk03Dataset, path: Path) -> Crops:
                 continue
             images.append(image)
             if pixels is not None:
-                with whole(config.root / folder_of(config) / image) as beside:
-                    Image.fromarray(pixels).save(beside, compress_level=1)
+                _write(config.root / folder_of(config) / image, pixels)
     found = Crops(path.stat().st_size, people, images, testsets)
     write_json(list_of(config), asdict(found))
     return found
+
+
+def _write(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    """A crop that appears whole or not at all.
+
+    Half-written ones share one name: `files.whole` looks for those of killed writers at each file,
+    which is dear in a folder of 14,000.
+    """
+    path.parent.mkdir(exist_ok=True)
+    beside = path.with_name(f".crop.{os.getpid()}.part.png")
+    try:
+        Image.fromarray(pixels).save(beside, compress_level=1)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _open(name: str, path: Path) -> h5py.File:
