@@ -170,9 +170,9 @@ BY_LISTS = {"veri776", "vehicleid", "vric", "veriwild"}
 
 def layout_of_dataset(wildcards):
     """The source that reads the layout of a dataset in a folder."""
-    module = MODULES[PLAN.dataset(wildcards.dataset).source]
-    shared = ["datasets/vehicle_lists.py"] if module in BY_LISTS else []
-    return code(f"datasets/{module}.py", *shared)
+    layout = MODULES[PLAN.dataset(wildcards.dataset).source]
+    shared = ["datasets/vehicle_lists.py"] if layout in BY_LISTS else []
+    return code(f"datasets/{layout}.py", *shared)
 
 
 def code_of_network(wildcards):

@@ -93,6 +93,19 @@ CHANGES: list[tuple[Callable[[Path], None], str]] = [
     ),
     (lambda r: set_key(r / METRICS, "commit", "beefbeefbeefbeef"), "beefbeefbe"),
     (lambda r: set_key(r / "data/people/dataset.json", "content_hash", "77" * 32), "77" * 6),
+    (lambda r: set_key(r / "data/people/dataset.json", "citation", "A. Nother"), "A. Nother"),
+    (
+        lambda r: set_key(r / "data/people/dataset.json", "printed", [PRINTED]),
+        "12 in GNN, 55 counted",
+    ),
+    (lambda r: set_key(r / "data/people/dataset.json", "printed", [PRINTED]), "(a &lt;slip&gt;)"),
+    (
+        lambda r: [
+            set_key(r / "data/people/dataset.json", "n_left_out", 4321),
+            set_key(r / "data/people/dataset.json", "left_out", ["missing: a.jpg"]),
+        ],
+        "4,321 images are missing or in no list, such as missing: a.jpg",
+    ),
     (
         lambda r: set_key(r / "data/people/dataset.json", "counts", {"train": {"images": 98765}}),
         "98,765",

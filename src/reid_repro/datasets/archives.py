@@ -130,7 +130,9 @@ def _zip_members(archive: Path, password: str, label: str) -> Iterator[Member]:
             kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the zip is not of Unix
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _not_a_file(label, name)
-            yield Member(name, name.endswith("/"), _zip_chunks(file, info, password, label))
+            yield Member(
+                name, name.endswith("/"), _zip_chunks(archive, file, info, password, label)
+            )
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
@@ -143,33 +145,37 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 
 def _zip_chunks(
-    file: zipfile.ZipFile, info: zipfile.ZipInfo, password: str, label: str
+    archive: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo, password: str, label: str
 ) -> Iterator[bytes]:
-    hint = ""
-    if info.flag_bits & ENCIPHERED:
-        hint = ", or the password is another"
-        if info.compress_type == AES:
-            raise UserError(
-                f"{label}: enciphered with AES, which cannot be read here; unpack it by hand "
-                "(7z x) beside the archive and remove the archive"
-            )
-        if not password:
-            raise UserError(
-                f"{label}: needs a password; its owners give it, set it as the archive's `password`"
-            )
+    is_enciphered = info.flag_bits & ENCIPHERED
+    if is_enciphered and info.compress_type == AES:
+        raise UserError(
+            f"{label}: enciphered with AES, which cannot be read here; unpack it by hand (7z x) "
+            "beside the archive and remove the archive"
+        )
+    if is_enciphered and not password:
+        raise UserError(
+            f"{label}: needs a password; its owners give it, set it as the archive's `password`"
+        )
+    hint = ", or the password is another" if is_enciphered else ""
     with _readable(label, hint):
         try:
-            with file.open(info, pwd=password.encode() or None) as source:
+            if is_enciphered:
+                from reid_repro.datasets.zip_cipher import deciphered  # it brings a compiler
+
+                yield from deciphered(archive, info, password)
+                return
+            with file.open(info) as source:
                 while chunk := source.read(CHUNK):
                     yield chunk
+        except RecursionError:
+            raise
         except NotImplementedError as error:
             raise UserError(
                 f"{label}: '{shown(info.filename)}' cannot be read here ({error}); unpack it by "
                 "hand beside the archive and remove the archive"
             ) from None
-        except RuntimeError as error:
-            if isinstance(error, RecursionError):
-                raise
+        except RuntimeError:
             raise UserError(
                 f"{label}: the password is wrong; correct the archive's `password`"
             ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -51,6 +52,27 @@ class ImageStore:
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def sizes(self) -> np.ndarray:
+        """(n, 2) width and height of every image, read from the files where the index has none.
+
+        Headers alone are read, by several threads. Raises UserError for an unreadable image.
+        """
+        found: np.ndarray = self.images[["width", "height"]].to_numpy(np.int32, copy=True)
+        unknown = np.flatnonzero((found <= 0).any(axis=1))
+        if len(unknown):
+            with ThreadPoolExecutor() as pool:
+                found[unknown] = list(pool.map(self._size, unknown.tolist(), chunksize=64))
+        return found
+
+    def _size(self, row: int) -> tuple[int, int]:
+        assert self._root is not None  # what is packed has its sizes
+        path = self._root / self._names[row]
+        try:
+            with Image.open(path) as image:
+                return (image.width, image.height)
+        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+            raise unreadable(path, error) from None
 
     def __getitem__(self, row: int) -> np.ndarray:
         source = self._jpeg(row) if self._root is None else self._root / self._names[row]

@@ -180,4 +180,8 @@ def _imported(
         case BoxesCsv(file=file):
             return boxes.csv(names, file, plan.config.detectors.parts.detection.boxes)
         case JointsCsv(file=file, unit=unit):
-            return joints.keypoints_csv(file, store.images, unit=unit)
+            images = store.images
+            if unit == "pixels":
+                width, height = store.sizes().T
+                images = images.assign(width=width, height=height)
+            return joints.keypoints_csv(file, images, unit=unit)
