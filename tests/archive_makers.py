@@ -37,8 +37,14 @@ def packed(kind: str, files: dict[str, bytes]) -> bytes:
     return zipped(files) if kind == "zip" else tar(files, TARS[kind])
 
 
-def enciphered(name: str, content: bytes, password: bytes, method: int = 0) -> bytes:
-    """A zip of one stored file under the traditional cipher (APPNOTE.TXT 6.1)."""
+def enciphered(
+    name: str, content: bytes, password: bytes, method: int = 0, *, later: bool = False
+) -> bytes:
+    """A zip of one file under the traditional cipher (APPNOTE.TXT 6.1).
+
+    `later` is what streaming writers do: the checksum follows the data, the time proves passwords.
+    """
+    moment = 0x6C32 if later else 0
 
     def crc(key: int, byte: int) -> int:
         return zlib.crc32(bytes([byte]), key ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
@@ -53,13 +59,26 @@ def enciphered(name: str, content: bytes, password: bytes, method: int = 0) -> b
     for byte in password:
         update(byte)
     checksum = zlib.crc32(content)
+    proof = moment >> 8 if later else checksum >> 24
+    packer = zlib.compressobj(wbits=-15)
+    stored = packer.compress(content) + packer.flush() if method == 8 else content
     body = bytearray()
-    for byte in bytes(11) + bytes([checksum >> 24]) + content:
+    for byte in bytes(11) + bytes([proof]) + stored:
         key = keys[2] | 2
         body.append(byte ^ (key * (key ^ 1) >> 8 & 0xFF))
         update(byte)
     facts = struct.pack(
-        "<HHHHHIIIHH", 20, 1, method, 0, 33, checksum, len(body), len(content), len(name), 0
+        "<HHHHHIIIHH",
+        20,
+        9 if later else 1,
+        method,
+        moment,
+        33,
+        checksum,
+        len(body),
+        len(content),
+        len(name),
+        0,
     )
     local = b"PK\x03\x04" + facts + name.encode() + body
     central = b"PK\x01\x02" + struct.pack("<H", 20) + facts + bytes(14) + name.encode()
