@@ -80,6 +80,7 @@ def set_key(file: Path, key: str, value: object) -> None:
 
 RUN = "models/ground/plain/cars/seed0/run.json"
 METRICS = "metrics/ground/plain/cars/seed0/test/aqe.json"
+PRINTED = {"paper": "GNN", "what": "queries", "printed": 12, "counted": 55, "note": "a <slip>"}
 CHANGES: list[tuple[Callable[[Path], None], str]] = [
     (lambda r: set_column(r / "tables/ground/retrieval.csv", "value", 0.98765), "98.8"),
     (lambda r: set_column(r / "tables/ground/retrieval.csv", "low", 0.01234), "1.2\N{EN DASH}"),
