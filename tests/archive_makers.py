@@ -29,7 +29,8 @@ def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            info = zipfile.ZipInfo(name)  # of a fixed time: the same files give the same bytes
+            archive.writestr(info, content, method)
     return buffer.getvalue()
 
 

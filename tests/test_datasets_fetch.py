@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -351,3 +354,25 @@ def test_every_dataset_of_the_workflow_says_how_to_get_it(file: Path, tmp_path: 
     assert str(config.root) in line
     assert config.access != "form" or config.homepage in line
     assert all(re.match("https?://|$", archive.url) for archive in config.archives)
+
+
+def test_a_fetch_that_was_killed_goes_on(server: Server, opened: FolderDataset) -> None:
+    """A process of its own, ended without a word while the server is silent."""
+    images = server.files["/images.tgz"]
+    images.script = [Reply(cut=300, stall=True)]
+    program = (
+        "import sys\n"
+        "from reid_repro.dataset_config import MarketDataset\n"
+        "from reid_repro.datasets.fetch import fetch\n"
+        "fetch('set', MarketDataset.model_validate_json(sys.argv[1]))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, opened.model_dump_json()])
+    part = opened.root / "images.tgz.part"
+    until = time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size == 300) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    quickly("set", opened)
+    assert images.wanted == ["", "bytes=300-"]
+    assert held(opened) == EVERYTHING
