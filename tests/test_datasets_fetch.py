@@ -145,14 +145,17 @@ def test_a_fetch_goes_on_after_the_last_archive(server: Server, opened: FolderDa
     assert held(opened) == EVERYTHING
 
 
-def test_a_fetch_killed_while_files_moved_is_partial(
-    server: Server, opened: FolderDataset, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_fetch_that_ends_while_files_moved_is_partial(
+    server: Server, opened: FolderDataset, monkeypatch: pytest.MonkeyPatch, leaves: bool
 ) -> None:
     def killed(archive: Path, folder: Path, **_: Any) -> int:
         left = temporary_folder(archive, folder)
         left.mkdir(parents=True)
         (left / "19.jpg").write_bytes(b"half")
         (folder / "0.jpg").write_bytes(b"moved already")
+        if not leaves:
+            shutil.rmtree(left)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:

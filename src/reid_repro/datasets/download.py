@@ -147,7 +147,7 @@ class _Part:
         """What asks for the rest; nothing where no one could say whether the rest would fit."""
         if not self.size:
             return {}
-        etag, modified = self._note.get("etag", ""), self._note.get("modified", "")
+        etag, modified = (str(self._note.get(key, "")) for key in ("etag", "modified"))
         # A weak ETag promises the same meaning, not the same bytes.
         version = etag if etag and not etag.startswith("W/") else modified
         if version:
@@ -227,14 +227,14 @@ def _receive(part: _Part, timeout: float, advance: Advance) -> None:
                 f"{part.target}: {total - size:,} bytes are still to come, but the disk has room "
                 f"for {free:,}: make room, then run again"
             )
-        with part.path.open("ab") as file:
-            while chunk := _read(response):
-                try:
+        try:
+            with part.path.open("ab") as file:
+                while chunk := _read(response):
                     file.write(chunk)
-                except OSError as error:
-                    raise UserError(f"{part.path}: {error.strerror}; run again then") from None
-                size += len(chunk)
-                advance(size, total)
+                    size += len(chunk)
+                    advance(size, total)
+        except OSError as error:  # of the disk: those of the network are PassingErrors
+            raise UserError(f"{part.path}: {error.strerror}; mend that, then run again") from None
     if total is not None and size < total:
         raise PassingError(f"the connection ended after {size:,} of {total:,} bytes")
     if total is not None and size > total:

@@ -27,6 +27,7 @@ __all__ = ["Status", "fetch", "how", "status"]
 
 Status = Literal["present", "partial", "absent"]
 MEGABYTE = 1_000_000
+UNPACKING = {"unpacking": True}  # the note of an archive whose files may be in place in part
 
 
 def status(config: FolderDataset) -> Status:
@@ -37,7 +38,8 @@ def status(config: FolderDataset) -> Status:
     """
     done = [_is_done(config, archive) for archive in config.archives]
     broken_off = any(
-        temporary_folder(_file(config, archive), config.root / archive.into).exists()
+        _read_note(config, archive) == UNPACKING
+        or temporary_folder(_file(config, archive), config.root / archive.into).exists()
         for archive in config.archives
     )
     missing = _missing(config)
@@ -152,13 +154,18 @@ def _take(
         folder = config.root / archive.into
         with progress() as display:
             task = display.add_task(f"{archive.file} files", total=None, note="")
-            files = unpack(
-                file,
-                folder,
-                password=archive.password,
-                strip=archive.strip,
-                advance=lambda count: display.update(task, completed=count),
-            )
+            write_json(_note(config, archive), UNPACKING)
+            try:
+                files = unpack(
+                    file,
+                    folder,
+                    password=archive.password,
+                    strip=archive.strip,
+                    advance=lambda count: display.update(task, completed=count),
+                )
+            except UserError:  # nothing was unpacked
+                _note(config, archive).unlink()
+                raise
         say(f"unpacked {files:,} files to {folder}")
     write_json(_note(config, archive), _facts(config, archive, archive.sha256 or sha256(file)))
 
@@ -202,6 +209,15 @@ def _note(config: FolderDataset, archive: Archive) -> Path:
     return config.root / STATE / f"{quote(archive.file, safe='')}.json"
 
 
+def _read_note(config: FolderDataset, archive: Archive) -> dict[str, Any]:
+    """What is noted of an archive; nothing where that is not readable."""
+    try:
+        noted = read_json(_note(config, archive))
+    except (UserError, OSError):  # OSError: the root is no folder, or not ours to read
+        return {}
+    return noted if isinstance(noted, dict) else {}
+
+
 def _facts(config: FolderDataset, archive: Archive, checksum: str) -> dict[str, Any]:
     """What the note says: the archive as it was, and where its members went."""
     facts = _file(config, archive).stat()
@@ -217,11 +233,8 @@ def _facts(config: FolderDataset, archive: Archive, checksum: str) -> dict[str, 
 
 def _is_done(config: FolderDataset, archive: Archive) -> bool:
     """Whether the archive was unpacked as it is now, or as it was before it was deleted."""
-    try:
-        noted = read_json(_note(config, archive))
-    except (UserError, OSError):  # OSError: the root is no folder, or not ours to read
-        return False
-    if not isinstance(noted, dict) or archive.sha256 not in ("", noted.get("sha256")):
+    noted = _read_note(config, archive)
+    if not noted or archive.sha256 not in ("", noted.get("sha256")):
         return False
     if not _file(config, archive).exists():
         asked = {"into": archive.into, "strip": archive.strip, "unpack": True}
