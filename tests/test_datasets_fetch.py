@@ -16,14 +16,15 @@ from typing import Any
 
 import pytest
 import yaml
-from archive_makers import contents, enciphered, tar, zipped
-from fetch_server import Reply, Served, Server, serving
 
 from reid_repro.dataset_config import DatasetFile, FolderDataset, MarketDataset
 from reid_repro.datasets import fetch as module
 from reid_repro.datasets.fetch import fetch, how, status
 from reid_repro.datasets.unpack import temporary_folder
 from reid_repro.errors import UserError
+
+from archive_makers import contents, enciphered, tar, zipped
+from fetch_server import Reply, Served, Server, serving
 
 IMAGES = {f"set/{number}.jpg": bytes([number]) * 900 for number in range(20)}
 LISTS = {"lists/train.txt": b"0.jpg\n", "lists/test.txt": b"1.jpg\n"}
@@ -229,7 +230,8 @@ def test_archives_of_another_content_are_said(server: Server, opened: FolderData
 
 
 def test_two_fetches_at_once_do_it_once(server: Server, opened: FolderDataset) -> None:
-    threads = [threading.Thread(target=lambda: quickly("set", opened)) for _ in range(3)]
+    names = ("set", "set-detected", "set-labelled")  # views of one folder
+    threads = [threading.Thread(target=quickly, args=(name, opened)) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:

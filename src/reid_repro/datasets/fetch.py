@@ -102,7 +102,8 @@ def fetch(
         absent = _by_hand(config, _pending(config))
         if not config.archives or (absent and len(absent) == len(_pending(config))):
             raise UserError(how(name, config))
-        with alone(f"fetch {name}", config.root / STATE):
+        # The root and not the name: several datasets may be views of one folder.
+        with alone("fetch into this folder", config.root / STATE):
             if status(config) == "present":  # another process was faster
                 return
             pending = _pending(config)
