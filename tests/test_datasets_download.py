@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fetch_server import Reply, Served, Server, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,8 @@ from reid_repro.datasets import download as module
 from reid_repro.datasets.download import download
 from reid_repro.datasets.http_get import retry_after
 from reid_repro.errors import UserError
+
+from fetch_server import Reply, Served, Server, serving
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from standins import cuhk03, viper
 
 from reid_repro import datasets
 from reid_repro.dataset_config import Cuhk03Dataset, ViperDataset
@@ -21,6 +20,8 @@ from reid_repro.datasets.base import Dataset
 from reid_repro.errors import UserError
 from reid_repro.files import read_json
 from reid_repro.retrieval.metrics import evaluate_distances
+
+from standins import cuhk03, viper
 
 
 def roles(dataset: Dataset, trial: int = 0, subset: str = "test") -> dict[str, list[str]]:

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from standins import landmarks, university1652
 
 from reid_repro import datasets
 from reid_repro.dataset_config import LandmarksDataset, University1652Dataset
@@ -17,6 +16,8 @@ from reid_repro.datasets.base import Dataset
 from reid_repro.errors import UserError
 from reid_repro.retrieval.judgements import Judgements
 from reid_repro.retrieval.metrics import evaluate_distances
+
+from standins import landmarks, university1652
 
 
 def rows(dataset: Dataset, role: str) -> npt.NDArray[np.int64]:

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from archive_makers import TARS, contents, enciphered, packed, tar, zipped
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reid_repro.datasets import unpack as module
 from reid_repro.datasets.unpack import temporary_folder, unpack
 from reid_repro.errors import UserError
+
+from archive_makers import TARS, contents, enciphered, packed, tar, zipped
 
 FILES = {
     "set/image_train/0001_c001.jpg": os.urandom(3000),

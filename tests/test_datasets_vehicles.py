@@ -12,13 +12,14 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from standins import vehicleid, veri776, veriwild, vric
 
 from reid_repro import datasets, plan
 from reid_repro.dataset_config import FolderDataset, VehicleIdDataset, VeriWildDataset
 from reid_repro.datasets.base import Dataset
 from reid_repro.datasets.images import ImageStore
 from reid_repro.files import read_json
+
+from standins import vehicleid, veri776, veriwild, vric
 
 NAMES = ("veri776", "vehicleid", "vric", "veriwild")
 few = settings(max_examples=8)

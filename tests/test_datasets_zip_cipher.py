@@ -9,7 +9,6 @@ import zlib
 from pathlib import Path
 
 import pytest
-from archive_makers import contents, enciphered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,8 @@ from reid_repro.datasets import zip_cipher
 from reid_repro.datasets.unpack import unpack
 from reid_repro.datasets.zip_cipher import deciphered
 from reid_repro.errors import UserError
+
+from archive_makers import contents, enciphered
 
 TEXT = b"0001_c001.jpg 1 1\n" * 400
 

@@ -55,6 +55,9 @@ def _dataset_card(plan: Plan, name: str, results: Path, assets: Assets) -> Datas
     described = results / "data" / name / "dataset.json"
     sheet = results / "figures" / "samples" / f"{name}.webp"
     facts = read_json(described)
+    for printed in facts.get("printed") or []:
+        paper = plan.papers.get(printed["paper"])
+        printed["paper"] = paper.title.partition(":")[0] if paper else printed["paper"]
     images = read_json(sheet.with_suffix(".json"))
     return DatasetCard(
         name=name,
