@@ -11,36 +11,27 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate, count
+from itertools import count
 from pathlib import Path
-from typing import Any
 
-import h5py
+import datasets_cuhk03
 import numpy as np
+from datasets_cuhk03 import Sizes, spread
 from PIL import Image
-from scipy.io import savemat
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from standins import vehicleid, veri776, veriwild, viper, vric
 
-Sizes = dict[str, dict[str, int]]
 LINKS = 30_000  # of one file; ext4 allows 65,000
 FEW_BYTES = b"\xff\xd8\xff\xd9"  # begins and ends like a JPEG: for what nobody opens
 VEHICLEID_FOLDER = 221_763  # images in `image/`, those in none of the lists among them
 UNIVERSITY_DRONE = 37_854 / 50_218  # the share of the training images that drones took
 MARKET_JUNK, MARKET_DISTRACTORS = 3_819 / 19_732, 2_798 / 19_732  # shares of the test folder
-CUHK03_PAIRS = (843, 440, 77, 58, 49)  # persons of the camera pairs
-CUHK03_CROP = (80, 30)  # pixels of a crop: half the height and width of a usual one
-CUHK03_TESTED = 100
 LANDMARKS = {
-    "oxford5k": (
-        "all_souls ashmolean balliol bodleian christ_church cornmarket hertford keble magdalen "
-        "pitt_rivers radcliffe_camera"
-    ).split(),
-    "paris6k": (
-        "defense eiffel invalides louvre moulinrouge museedorsay notredame pantheon pompidou "
-        "sacrecoeur triomphe"
-    ).split(),
+    "oxford5k": "all_souls ashmolean balliol bodleian christ_church cornmarket hertford keble "
+    "magdalen pitt_rivers radcliffe_camera",
+    "paris6k": "defense eiffel invalides louvre moulinrouge museedorsay notredame pantheon "
+    "pompidou sacrecoeur triomphe",
 }
 
 
@@ -98,11 +89,6 @@ def build(name: str, root: Path, sizes: Sizes, unreadable: Sequence[str] = ()) -
         _landmarks(root, name, sizes, image, unreadable)
     else:
         WRITERS[name](root, sizes, image)
-
-
-def spread(total: int, parts: int) -> list[int]:
-    """`total` as a sum of so many numbers that differ by one at most, larger ones first."""
-    return [total // parts + (part < total % parts) for part in range(parts)]
 
 
 def _of(sizes: Sizes, role: str, first: int) -> dict[int, int]:
@@ -217,7 +203,7 @@ def _landmarks(
     root: Path, name: str, sizes: Sizes, image: Linked, unreadable: Sequence[str]
 ) -> None:
     """Half of the images show landmarks, of which each query's lists name a part."""
-    landmarks = LANDMARKS[name][: sizes["gallery"]["identities"]]
+    landmarks = LANDMARKS[name].split()[: sizes["gallery"]["identities"]]
     oxford = name == "oxford5k"
     prefix, stranger = ("", "oxford") if oxford else ("paris_", "general")
     whole = sizes["gallery"]["images"]
@@ -263,89 +249,13 @@ def _university1652(root: Path, sizes: Sizes, image: Linked) -> None:
                 image(root / folder / f"{building:04d}" / form.format(1 + number))
 
 
-def _cuhk03(root: Path, sizes: Sizes, _: Linked) -> None:
-    """The labelled crops alone, smaller than real ones; of each person the first ones are there."""
-    trained, tested = sizes["train"]["identities"], sizes["query"]["identities"]
-    asked_and_answers = sizes["query"]["images"] + sizes["gallery"]["images"]
-    crops = [*spread(sizes["train"]["images"], trained), *spread(asked_and_answers, tested)]
-    people = _camera_pairs(len(crops))
-    numbers = [(pair, 1 + place) for pair, n in enumerate(people, start=1) for place in range(n)]
-    _crops_file(root / "cuhk-03.mat", people, crops, numbers[: -len(numbers) // 14 or None])
-    names, labels, views = [], [], []
-    roles: dict[str, list[int]] = {"train": [], "query": [], "gallery": []}
-    for label, ((pair, person), images) in enumerate(zip(numbers, crops, strict=True), start=1):
-        for index in range(images):
-            view = 1 + index // 5
-            asks = index in (0, 5)  # one image a view
-            role = "train" if label <= trained else "query" if asks else "gallery"
-            names.append(f"{pair}_{person:03d}_{view}_{1 + index:02d}.png")
-            labels.append([float(label)])
-            views.append([float(view)])
-            roles[role].append(len(names))
-    filelist = np.empty((len(names), 1), dtype=object)
-    filelist[:, 0] = names
-    content: dict[str, Any] = {"filelist": filelist, "labels": labels, "camId": views}
-    for role, places in roles.items():
-        content[f"{role}_idx"] = np.array(places, dtype=np.float64).reshape(-1, 1)
-    savemat(root / "cuhk03_new_protocol_config_labeled.mat", content)
-
-
-def _camera_pairs(people: int) -> list[int]:
-    """Persons of each camera pair, in the proportions of the dataset."""
-    ends = [round(people * end / sum(CUHK03_PAIRS)) for end in accumulate(CUHK03_PAIRS)]
-    pairs = [end - before for before, end in zip([0, *ends], ends, strict=False)]
-    return [pair for pair in pairs if pair]
-
-
-def _crops_file(
-    path: Path, people: Sequence[int], crops: Sequence[int], tested: Sequence[tuple[int, int]]
-) -> None:
-    """`cuhk-03.mat`: cells of references, as MATLAB v7.3 keeps them, axes reversed."""
-    noise = np.random.default_rng(0).integers(0, 255, 1 << 20, dtype=np.uint8)
-    size = 3 * CUHK03_CROP[0] * CUHK03_CROP[1]
-    with h5py.File(path, "w", userblock_size=512) as file:
-        refs = file.create_group("#refs#")
-        number = count()
-
-        def keep(values: np.ndarray) -> h5py.Reference:
-            return refs.create_dataset(f"r{next(number)}", data=values).ref
-
-        def cell(references: Sequence[h5py.Reference], shape: tuple[int, int]) -> np.ndarray:
-            values = np.empty(len(references), dtype=h5py.ref_dtype)
-            for place, reference in enumerate(references):
-                values[place] = reference
-            return values.reshape(shape)
-
-        empty = keep(np.zeros(2, np.uint64))
-        persons = iter(crops)
-        pairs = []
-        for pair in people:
-            rows = []
-            for _ in range(pair):
-                present = next(persons)
-                for index in range(10):
-                    start = 37 * next(number) % (len(noise) - size)
-                    crop = noise[start : start + size].reshape(3, CUHK03_CROP[1], CUHK03_CROP[0])
-                    rows.append(keep(crop) if index < present else empty)
-            pairs.append(keep(cell(rows, (pair, 10)).T))
-        file.create_dataset("labeled", data=cell(pairs, (1, len(pairs))))
-        rng = np.random.default_rng(1)
-        sets = []
-        for _ in range(20):
-            chosen = rng.permutation(len(tested))[:CUHK03_TESTED]
-            sets.append(keep(np.array(tested, dtype=np.float64)[chosen].T))
-        file.create_dataset("testsets", data=cell(sets, (1, len(sets))))
-    with path.open("r+b") as start_of_file:
-        start_of_file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
-
-
 WRITERS: dict[str, Callable[[Path, Sizes, Linked], None]] = {
     "veri776": _veri776,
     "vehicleid": _vehicleid,
     "vric": _vric,
     "veriwild": _veriwild,
     "market1501": _market1501,
-    "cuhk03-labelled": _cuhk03,
+    "cuhk03-labelled": datasets_cuhk03.make,
     "viper": _viper,
     "university1652": _university1652,
 }
