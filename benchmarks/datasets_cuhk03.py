@@ -33,7 +33,7 @@ def make(root: Path, sizes: Sizes, _: object = None) -> None:
     crops = [*spread(sizes["train"]["images"], trained), *spread(asked_and_answers, tested)]
     people = camera_pairs(len(crops))
     numbers = [(pair, 1 + place) for pair, n in enumerate(people, start=1) for place in range(n)]
-    _crops_file(root / "cuhk-03.mat", people, crops, numbers[: -len(numbers) // 14 or None])
+    _crops_file(root / "cuhk-03.mat", people, crops, numbers[: people[0]])
     names, labels, views = [], [], []
     roles: dict[str, list[int]] = {"train": [], "query": [], "gallery": []}
     for label, ((pair, person), images) in enumerate(zip(numbers, crops, strict=True), start=1):
