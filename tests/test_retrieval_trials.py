@@ -135,6 +135,10 @@ def test_judgements_stand_in_for_identities(world: Path) -> None:
     ranks = sorted(order.index(image) + 1 for image in gallery[:2])
     assert frame["AP"].item() == pytest.approx((1 / ranks[0] + 2 / ranks[1]) / 2, abs=1e-6)
     assert frame["first_hit"].item() == ranks[0]
+    shown = read_parquet(world / "rankings" / str(RUN) / "small" / "none.parquet")
+    shown = shown[shown["query"] == queries[0]]
+    assert shown["image"].tolist() == order  # all but the junk
+    assert shown["match"].tolist() == [image in gallery[:2] for image in order]
 
 
 def test_a_query_is_cropped_to_its_box(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def _score(
     """
     query, gallery = trial.rows_of_query, trial.rows_of_gallery
     remove = inputs.protocol["same_camera"] == "remove"
-    first = FirstRanks(query, gallery, remove=remove, shown=SHOWN)
+    first = FirstRanks(query, gallery, remove=remove, shown=SHOWN, judgements=trial.judgements)
     recorder = (
         None
         if settings.method == "none"
@@ -139,7 +139,7 @@ def _score(
     wall = time.perf_counter() - began
     if recorder is None:
         began = time.perf_counter()
-        record_nearest(trial.query, trial.gallery, gallery, first, shown=SHOWN)
+        record_nearest(trial.query, trial.gallery, first, shown=SHOWN)
         recording = time.perf_counter() - began
         # The exact distances stream through the scorer: the two cannot be told apart.
         seconds = {"ranking and scoring": wall, "total": wall}

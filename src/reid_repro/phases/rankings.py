@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reid_repro.retrieval.distances import Features
+from reid_repro.retrieval.judgements import Judgements
 from reid_repro.retrieval.rerank import Reranker
 from reid_repro.retrieval.rerank.base import timed
 from reid_repro.retrieval.search import knn
@@ -18,23 +19,30 @@ class FirstRanks:
 
     `query` and `gallery` have image, identity and camera. Dropped are junk (-1) and, with
     `remove`, images of the query's own identity in its own (known) camera; equal distances keep
-    the gallery's order.
+    the gallery's order. Where people judged, their junk is dropped and their word is the match.
     """
 
     def __init__(
-        self, query: pd.DataFrame, gallery: pd.DataFrame, *, remove: bool, shown: int
+        self,
+        query: pd.DataFrame,
+        gallery: pd.DataFrame,
+        *,
+        remove: bool,
+        shown: int,
+        judgements: Judgements | None = None,
     ) -> None:
         self._query = {name: query[name].to_numpy() for name in ("image", "identity", "camera")}
         self._gallery = {name: gallery[name].to_numpy() for name in self._query}
         self._remove, self._shown = remove, shown
+        self._judged = judgements
         self._found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def add(self, number: int, columns: np.ndarray, distances: np.ndarray) -> None:
         """Query `number`'s distances to the gallery entries `columns` (ascending where equal)."""
         identity = self._gallery["identity"][columns]
-        kept = identity >= 0
+        kept = identity >= 0 if self._judged is None else ~self._is_judged(number, columns, False)
         camera = self._query["camera"][number]
-        if self._remove and camera >= 0:
+        if self._judged is None and self._remove and camera >= 0:
             own = identity == self._query["identity"][number]
             kept &= ~(own & (self._gallery["camera"][columns] == camera))
         columns, distances = columns[kept], distances[kept]
@@ -45,6 +53,23 @@ class FirstRanks:
         order = np.argsort(distances, kind="stable")[: self._shown]
         self._found[number] = columns[order], distances[order]
 
+    def countable(self) -> np.ndarray:
+        """The gallery entries that are junk for no reason of their own."""
+        if self._judged is not None:
+            return np.arange(len(self._gallery["identity"]))
+        return np.flatnonzero(self._gallery["identity"] >= 0)
+
+    def most_dropped(self) -> int:
+        """At most so many of `countable` are dropped for a query."""
+        if self._judged is not None:
+            junk = self._judged.query[~self._judged.relevant]
+            return int(np.bincount(junk).max(initial=0))
+        if not self._remove:
+            return 0
+        known = self._gallery["identity"] > 0
+        pairs = np.stack([self._gallery["identity"], self._gallery["camera"]], axis=1)[known]
+        return int(np.unique(pairs, axis=0, return_counts=True)[1].max(initial=0))
+
     def table(self) -> pd.DataFrame:
         """query, rank (from 1), image, distance, match: the queries in order."""
         numbers = sorted(self._found)
@@ -52,6 +77,10 @@ class FirstRanks:
         lengths = [len(self._found[number][0]) for number in numbers]
         of_query = np.repeat(numbers, lengths)
         identity = self._gallery["identity"][columns]
+        match = identity == self._query["identity"][of_query]
+        if self._judged is not None:
+            found = [self._is_judged(number, self._found[number][0], True) for number in numbers]
+            match = np.concatenate(found)
         ranks = [np.arange(1, length + 1, dtype=np.int16) for length in lengths]
         return pd.DataFrame(
             {
@@ -59,9 +88,14 @@ class FirstRanks:
                 "rank": np.concatenate(ranks),
                 "image": self._gallery["image"][columns].astype(np.int32),
                 "distance": np.concatenate([self._found[n][1] for n in numbers]).astype(np.float32),
-                "match": identity == self._query["identity"][of_query],
+                "match": match,
             }
         )
+
+    def _is_judged(self, number: int, columns: np.ndarray, relevant: bool) -> np.ndarray:
+        assert self._judged is not None
+        own = (self._judged.query == number) & (self._judged.relevant == relevant)
+        return np.isin(columns, self._judged.gallery[own])
 
 
 class Recorder:
@@ -98,22 +132,11 @@ class Recorder:
 
 
 def record_nearest(
-    query: np.ndarray,
-    gallery: np.ndarray,
-    identities: pd.DataFrame,
-    first: FirstRanks,
-    *,
-    shown: int,
+    query: np.ndarray, gallery: np.ndarray, first: FirstRanks, *, shown: int
 ) -> None:
-    """Show `first` the plain Euclidean neighbours.
-
-    `identities` (identity, camera of the gallery rows) bounds how many of a query's nearest may
-    have to be dropped: its own identity in its own camera, and all junk.
-    """
-    junk = identities["identity"] < 0
-    kept = np.flatnonzero(~junk)
-    sizes = identities[~junk].groupby(["identity", "camera"]).size()
-    most = shown + int(sizes[sizes.index.get_level_values(0) > 0].max())
-    indices, distances = knn(query, gallery[kept], min(most, len(kept)))
+    """Show `first` the plain Euclidean neighbours, as many as it may have to drop some of."""
+    kept = first.countable()
+    most = min(shown + first.most_dropped(), len(kept))
+    indices, distances = knn(query, gallery[kept], most)
     for number in range(len(query)):
         first.add(number, kept[indices[number]], distances[number])
