@@ -25,6 +25,7 @@ wildcard_constraints:
 # Names to ask for: `snakemake --cores all data`, `models`, ... The default is everything.
 localrules:
     all,
+    fetch,
     data,
     places,
     models,
@@ -50,6 +51,15 @@ rule all:
         all_tables(),
         all_figures(),
         all_pages(),
+
+
+rule fetch:
+    input:
+        [
+            f"results/fetched/{name}"
+            for name in PLAN.datasets
+            if not PLAN.is_rendered(name)
+        ],
 
 
 rule data:

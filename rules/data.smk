@@ -46,6 +46,24 @@ rule render_dataset:
         "reid-repro data index {wildcards.dataset} --threads {threads} --log {log}"
 
 
+# Not asked for by anything: `snakemake fetch --cores 1 --config scale=paper` gets what anybody may
+# download; for the others the job says who gives them.
+rule fetch_dataset:
+    output:
+        touch("results/fetched/{dataset}"),
+    log:
+        "logs/fetch/{dataset}.log",
+    wildcard_constraints:
+        dataset="|".join(FOLDERS),
+    conda:
+        "../envs/reid-repro.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=1440,
+    shell:
+        "reid-repro data fetch {wildcards.dataset} --log {log}"
+
+
 rule index_dataset:
     input:
         list_of_dataset,

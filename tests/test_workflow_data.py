@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
 from reid_repro.files import read_json, read_parquet
 
-from standins import vehicleid
+from fetch_server import Served, serving
+from standins import vehicleid, viper
 from workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -54,3 +58,18 @@ def test_a_dataset_that_lies_elsewhere_is_indexed(space: Workspace) -> None:
     splits = read_parquet(folder / "splits.parquet")
     assert set(splits["subset"]) == {"train", "small", "medium", "large"}
     assert splits.loc[splits["subset"] == "small", "trial"].nunique() == 10
+
+
+def test_open_data_are_fetched_on_request(space: Workspace) -> None:
+    viper.make(space.folder / "tree")
+    archive = shutil.make_archive(str(space.folder / "tree"), "zip", space.folder / "tree")
+    with serving() as server:
+        server.files["/VIPeR.v1.0.zip"] = Served(Path(archive).read_bytes())
+        url = server.url("/VIPeR.v1.0.zip")
+        own = {"root": "viper", "archives": [{"file": "VIPeR.v1.0.zip", "url": url}]}
+        settings = space.folder / "loopback.yaml"
+        settings.write_text(json.dumps({"datasets": {"viper": own}}))
+        target = ("results/fetched/viper", "--configfile", "loopback.yaml")
+        space.snakemake(*target, "--config", "scale=paper")
+    assert len(list((space.folder / "viper/cam_a").iterdir())) == 8
+    assert "unpacked" in (space.folder / "logs/fetch/viper.log").read_text()
