@@ -6,6 +6,8 @@ min_version("9.5")
 
 
 include: "rules/common.smk"
+include: "rules/common_data.smk"
+include: "rules/common_targets.smk"
 include: "rules/common_detection.smk"
 
 

@@ -59,22 +59,6 @@ def code(*patterns):
     return found
 
 
-FACTS = {
-    *("title", "homepage", "licence", "citation", "protocol", "official", "printed"),
-    *("access", "archives", "expected", "parts", "keypoints"),
-}
-
-
-def settings_of_content(wildcards):
-    """What a dataset's images and splits depend on."""
-    return PLAN.dataset(wildcards.dataset).model_dump_json(exclude=FACTS)
-
-
-def settings_of_facts(wildcards):
-    """What is said of a dataset beside its content, and how it is scored."""
-    return PLAN.dataset(wildcards.dataset).model_dump_json(include=FACTS)
-
-
 def settings_of_run(wildcards):
     """What a training depends on: neither its devices nor its workers change the weights."""
     aside = {"training": {"devices", "workers"}}
@@ -148,73 +132,9 @@ def settings_of_report(wildcards):
     return PLAN.digest
 
 
-def list_of_dataset(wildcards):
-    """The user's list of a CSV dataset: an edit indexes it anew."""
-    listed = getattr(PLAN.dataset(wildcards.dataset), "list", None)
-    return [str(listed)] if listed else []
-
-
-def stop_without_data(jobs):
-    """Stop before the first job where datasets that the jobs index do not lie here."""
-    from reid_repro.phases.data_status import absent
-
-    wanted = [job.wildcards.dataset for job in jobs if job.rule.name == "index_dataset"]
-    lines = absent(PLAN, sorted(wanted))
-    if lines:
-        raise WorkflowError("datasets are missing:\n" + "\n".join(lines))
-
-
-# Layouts that are read from lists of names.
-BY_LISTS = {"veri776", "vehicleid", "vric", "veriwild"}
-
-
-def layout_of_dataset(wildcards):
-    """The source that reads the layout of a dataset in a folder."""
-    layout = MODULES[PLAN.dataset(wildcards.dataset).source]
-    shared = ["datasets/vehicle_lists.py"] if layout in BY_LISTS else []
-    return code(f"datasets/{layout}.py", *shared)
-
-
 def code_of_network(wildcards):
     """The source of a run's network."""
     return code(f"models/{PLAN.resolve(wildcards.run).model.name}.py")
-
-
-def data_of_run(wildcards):
-    """The files of a run's dataset; rendered ones bring their pixels, some runs need places."""
-    dataset = Run.parse(wildcards.run).dataset
-    resolved = PLAN.resolve(wildcards.run)
-    kind = needs(resolved.model)
-    name = "truth" if resolved.places == "truth" else kind
-    places = [] if kind == "none" else [f"results/{kind}/{dataset}/{name}.parquet"]
-    return data_files(dataset) + places
-
-
-def data_files(dataset):
-    """What one dataset holds; its facts (dataset.json) lie beside."""
-    names = ["images.parquet", "splits.parquet", "content.json"]
-    if PLAN.is_rendered(dataset):
-        names += ["pixels.arrow", "annotations.parquet"]
-    else:
-        names.append("judgements.parquet")
-    return [f"results/data/{dataset}/{name}" for name in names]
-
-
-def data_of_dataset(wildcards):
-    """The files that the pictures of one dataset show."""
-    return [
-        *data_files(wildcards.dataset),
-        f"results/data/{wildcards.dataset}/dataset.json",
-    ]
-
-
-def facts_of_run(wildcards):
-    """The facts of a run's dataset, the protocol among them, its splits and what people judged."""
-    dataset = Run.parse(wildcards.run).dataset
-    names = ["dataset.json", "splits.parquet"]
-    if not PLAN.is_rendered(dataset):
-        names.append("judgements.parquet")
-    return [f"results/data/{dataset}/{name}" for name in names]
 
 
 def runs_of(wildcards):
@@ -252,14 +172,6 @@ def sweeps(*suffixes):
         for sweep, run in swept_runs(PLAN, paper)
         for subset in PLAN.subsets(run.dataset)
         for suffix in suffixes
-    ]
-
-
-def all_times():
-    return [
-        f"results/timings/{paper}/{timing}.json"
-        for paper in PLAN.config.papers
-        for timing in PLAN.papers[paper].timings
     ]
 
 
@@ -304,97 +216,3 @@ def rankings_of_variant(wildcards):
 def histories_of_variant(wildcards):
     """The training curves of every seed."""
     return [f"results/models/{run}/history.csv" for run in runs_of(wildcards)]
-
-
-def all_data():
-    facts = [f"results/data/{dataset}/dataset.json" for dataset in PLAN.datasets]
-    learnt = [PLAN.trained_on(kind) for kind in PLAN.detectors]
-    drawn = dict.fromkeys([*PLAN.datasets, *filter(None, learnt)])
-    return [file for dataset in drawn for file in data_files(dataset)] + facts
-
-
-def all_places():
-    """The part boxes and joints that the networks of the runs need, and what is known of them."""
-    files = [
-        f"results/detectors/{kind}/{name}"
-        for kind in PLAN.detectors
-        for name in ("weights.safetensors", "history.csv", "detector.json")
-    ]
-    for kind, dataset, origin in PLAN.places:
-        folder = f"results/{kind}/{dataset}"
-        if origin == "truth":
-            files.append(f"{folder}/truth.parquet")
-        else:
-            files += [f"{folder}/{kind}.parquet", f"{folder}/summary.json"]
-            files += scores_of(kind, dataset)
-    return files
-
-
-def all_models():
-    names = ["weights.safetensors", "history.csv", "run.json"]
-    return [f"results/models/{run}/{name}" for run in PLAN.runs for name in names]
-
-
-def all_features():
-    return [
-        f"results/features/{run}/{subset}.{end}"
-        for run in PLAN.runs
-        for subset in PLAN.subsets(run.dataset)
-        for end in ("npy", "parquet")
-    ]
-
-
-def all_metrics():
-    rankings = [
-        name.replace("results/metrics", "results/rankings", 1)
-        for name in singles(".parquet")
-    ]
-    scores = singles(".json") + singles(".per_query.parquet")
-    return scores + rankings + sweeps(".json", ".per_query.parquet") + all_times()
-
-
-def all_tables():
-    return [
-        f"results/tables/{paper}/{table}.csv"
-        for paper in PLAN.config.papers
-        for table in PLAN.tables_of(paper)
-    ]
-
-
-def all_figures():
-    names = ("cmc.svg", "training.svg", "ranked.webp", "ranked.json")
-    figures = [
-        f"results/figures/{paper}/{variant}/{dataset}/{name}"
-        for paper in PLAN.config.papers
-        for dataset in PLAN.datasets_of(paper)
-        for variant in PLAN.variants_on(paper, dataset)
-        for name in names
-    ]
-    swept = [
-        f"results/figures/{paper}/{figure}.svg"
-        for paper in PLAN.config.papers
-        for figure in PLAN.papers[paper].figures
-        if figure in PLAN.tables_of(paper)
-    ]
-    sheets = [
-        f"results/figures/samples/{dataset}.{end}"
-        for dataset in PLAN.datasets
-        for end in ("webp", "json")
-    ]
-    sheets += [
-        f"results/figures/{kind}/{dataset}.{end}"
-        for kind, dataset in PLAN.detected
-        for end in ("webp", "json")
-    ]
-    return figures + swept + sheets
-
-
-def all_pages():
-    return [
-        "report/index.html",
-        *(f"report/papers/{paper}.html" for paper in PLAN.config.papers),
-        *(
-            f"report/stages/{kind}.html"
-            for kind in sorted({k for k, _ in PLAN.detected})
-        ),
-    ]
