@@ -105,7 +105,7 @@ CHANGES: list[tuple[Callable[[Path], None], str]] = [
             set_key(r / "data/people/dataset.json", "n_left_out", 4321),
             set_key(r / "data/people/dataset.json", "left_out", ["missing: a.jpg"]),
         ],
-        "4,321 images are missing or in no list, such as missing: a.jpg",
+        "4,321 images are missing or in no list, such as a.jpg: numbers",
     ),
     (
         lambda r: set_key(r / "data/people/dataset.json", "counts", {"train": {"images": 98765}}),

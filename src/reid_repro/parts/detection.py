@@ -6,7 +6,7 @@ that a killed detection loses one batch at most.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from reid_repro.parts.network import Heads, PartsNetwork
 from reid_repro.parts.selection import Selected, select
 from reid_repro.parts.weights import digest
 from reid_repro.progress import add_task, progress
-from reid_repro.training.batches import prefetched
 from reid_repro.training.pixels import Pixels, spare_threads
 
 # The code that decides what is detected, for the key of `FinishedBatches`.
@@ -35,6 +34,7 @@ DTYPES: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torc
 # Columns of a stored batch, (images, boxes, 6).
 SCORE, LABEL, CORNERS = 0, 1, slice(2, 6)
 COLUMNS = 6
+AHEAD = 2  # halves of batches that are decoded beforehand
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -69,7 +69,13 @@ def detect(
         if len(piece)
     }
     missing = [piece for piece in pieces if len(piece) and found[int(piece[0])] is None]
-    pixels = _decoded(store, network.size, missing, device)
+    size = network.size, network.size
+    rows = np.arange(len(store))
+    pixels = Pixels(store, rows, size=size, threads=spare_threads(), keep=False)
+
+    def decoded(piece: npt.NDArray[np.int64]) -> torch.Tensor:
+        images = torch.from_numpy(np.stack(pixels.images(piece)))
+        return images.pin_memory() if device.type == "cuda" else images
 
     def finish(start: int, heads: Heads) -> FloatArray:
         answer = selected(network, heads, settings)
@@ -78,19 +84,23 @@ def detect(
         finished.save(start, answer)
         return answer
 
-    # One more thread: its teams would be in the network's way.
+    # One thread beside the network, on a team of one: more would be in its way.
     with ThreadPoolExecutor(1, "boxes", torch.set_num_threads, (1,)) as beside, progress() as shown:
         task = add_task(shown, name, len(store))
         shown.update(task, completed=len(store) - sum(map(len, missing)))
-        waiting: list[tuple[int, Future[FloatArray]]] = []
-        for piece, images in zip(missing, pixels, strict=True):
+        coming = deque(beside.submit(decoded, piece) for piece in missing[:AHEAD])
+        waiting: tuple[int, Future[FloatArray]] | None = None
+        for number, piece in enumerate(missing):
+            images = coming.popleft().result()
             heads = read(network, images.to(device, non_blocking=True), precision)
-            for start, ready in waiting:
-                found[start] = ready.result()
-                shown.advance(task, step)
-            waiting = [(int(piece[0]), beside.submit(finish, int(piece[0]), heads))]
-        for start, ready in waiting:
-            found[start] = ready.result()
+            if waiting is not None:
+                found[waiting[0]] = waiting[1].result()
+            waiting = int(piece[0]), beside.submit(finish, int(piece[0]), heads)
+            if number + AHEAD < len(missing):
+                coming.append(beside.submit(decoded, missing[number + AHEAD]))
+            shown.advance(task, len(piece))
+        if waiting is not None:
+            found[waiting[0]] = waiting[1].result()
     return frame_of(
         np.concatenate([each for each in found.values() if each is not None]), network.classes
     )
@@ -148,18 +158,3 @@ def _packed(chosen: Selected) -> FloatArray:
     columns = [chosen.scores[..., None], chosen.labels[..., None].float(), chosen.boxes.float()]
     answer: FloatArray = torch.cat(columns, dim=-1).cpu().numpy()
     return answer
-
-
-def _decoded(
-    store: ImageStore, size: int, batches: list[npt.NDArray[np.int64]], device: torch.device
-) -> Iterator[torch.Tensor]:
-    """The images of each batch, decoded ahead of the network."""
-    rows = np.arange(len(store))
-    pixels = Pixels(store, rows, size=(size, size), threads=spare_threads(), keep=False)
-
-    def make() -> Iterator[torch.Tensor]:
-        for batch in batches:
-            images = torch.from_numpy(np.stack(pixels.images(batch)))
-            yield images.pin_memory() if device.type == "cuda" else images
-
-    return prefetched(make())
