@@ -78,6 +78,8 @@ def index(
         )
         for role, counts in indexed.counts().items():
             print(f"{dataset}: {role}: " + ", ".join(f"{n:,} {what}" for what, n in counts.items()))
+        if indexed.left_out:
+            print(f"note: left out: {len(indexed.left_out):,} images", file=sys.stderr)
 
 
 @app.command()

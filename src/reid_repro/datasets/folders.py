@@ -35,8 +35,8 @@ def require(name: str, config: FolderDataset, path: str) -> Path:
     )
 
 
-def read_lines(path: Path, *, encoding: str = "utf-8") -> list[str]:
-    """The lines of a list file, blank ones left out; UserError for bytes that are no text."""
+def numbered_lines(path: Path, *, encoding: str = "utf-8") -> list[tuple[int, str]]:
+    """Number (from 1) and text of a list's lines but the blank ones; UserError for no text."""
     try:
         text = path.read_bytes().decode(encoding)
     except UnicodeDecodeError as error:
@@ -44,13 +44,19 @@ def read_lines(path: Path, *, encoding: str = "utf-8") -> list[str]:
         raise UserError(
             f"{path}, line {line}: not {encoding} text; is it the right file?"
         ) from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    lines = enumerate(text.splitlines(), start=1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
-def no_duplicates(path: Path, names: Sequence[str]) -> None:
-    """UserError with the second line of a name that stands twice."""
+def read_lines(path: Path, *, encoding: str = "utf-8") -> list[str]:
+    """The lines of a list file, blank ones left out; UserError for bytes that are no text."""
+    return [line for _, line in numbered_lines(path, encoding=encoding)]
+
+
+def no_duplicates(path: Path, names: Iterable[tuple[int, str]]) -> None:
+    """UserError with both lines of a name that stands twice; `names` are line numbers and names."""
     seen: dict[str, int] = {}
-    for line, name in enumerate(names, start=1):
+    for line, name in names:
         if name in seen:
             raise UserError(f"{path}, line {line}: '{name}' stands in line {seen[name]} already")
         seen[name] = line

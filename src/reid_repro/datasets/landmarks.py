@@ -29,7 +29,7 @@ from reid_repro.datasets.folders import (
     assemble,
     files_below,
     no_duplicates,
-    read_lines,
+    numbered_lines,
     require,
     some,
     split_rows,
@@ -161,10 +161,11 @@ def _queries(name: str, truth: Path) -> tuple[list[Query], list[Path]]:
 
 def _question(file: Path) -> tuple[Mention, Box]:
     """The image and the box of a query file."""
-    lines = read_lines(file)
+    lines = numbered_lines(file)
     if len(lines) != 1:
         raise UserError(f"{file}: {len(lines)} lines; a query file has one, `image x0 y0 x1 y1`")
-    image, *numbers = lines[0].split()
+    (at, line), *_ = lines
+    image, *numbers = line.split()
     try:
         x0, y0, x1, y1 = (float(number) for number in numbers)
         good = all(map(math.isfinite, (x0, y0, x1, y1))) and x0 < x1 and y0 < y1
@@ -172,19 +173,19 @@ def _question(file: Path) -> tuple[Mention, Box]:
         good = False
     if not good:
         raise UserError(
-            f"{file}, line 1: '{lines[0]}' is no `image x0 y0 x1 y1` with x0 < x1 and y0 < y1; "
+            f"{file}, line {at}: '{line}' is no `image x0 y0 x1 y1` with x0 < x1 and y0 < y1; "
             "unpack the ground truth anew"
         )
-    return Mention(image.removeprefix(PREFIX), file, 1), (x0, y0, x1, y1)
+    return Mention(image.removeprefix(PREFIX), file, at), (x0, y0, x1, y1)
 
 
 def _mentions(file: Path) -> tuple[Mention, ...]:
-    lines = read_lines(file)
-    for number, line in enumerate(lines, start=1):
+    lines = numbered_lines(file)
+    for number, line in lines:
         if len(line.split()) != 1:
             raise UserError(f"{file}, line {number}: '{line}' is no name of one image")
     no_duplicates(file, lines)
-    return tuple(Mention(image, file, number) for number, image in enumerate(lines, start=1))
+    return tuple(Mention(image, file, number) for number, image in lines)
 
 
 def _absent(

@@ -51,10 +51,8 @@ def check(plan: Plan, name: str, *, allow_partial: bool = False, workers: int = 
     Raises UserError with everything that is wrong; with `allow_partial`, only where the dataset
     cannot be indexed at all.
     """
-    _folder(plan, name)
-    dataset = datasets.index(
-        name, settings_of(plan, name, allow_partial=True), _folder(plan, name).root
-    )
+    root = _folder(plan, name).root
+    dataset = datasets.index(name, settings_of(plan, name, allow_partial=True), root)
     with progress() as display:
         task = add_task(display, f"{name} images", dataset.images["image"].nunique())
         wrong = checks.problems(
