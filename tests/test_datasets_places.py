@@ -242,6 +242,10 @@ QUERY_FILE = "all_souls_1_query.txt"
             r"all_souls_1_good\.txt, line 2: 'all_souls_000013' stands in line 1 already",
         ),
         (
+            damage_truth("all_souls_1_good.txt", "\nall_souls_000013\n\nall_souls_000013\n"),
+            r"all_souls_1_good\.txt, line 4: 'all_souls_000013' stands in line 2 already",
+        ),
+        (
             damage_truth("all_souls_1_good.txt", "all_souls_000013 3\n"),
             r"all_souls_1_good\.txt, line 1: 'all_souls_000013 3' is no name of one image",
         ),
