@@ -12,7 +12,13 @@ from pathlib import Path
 
 from reid_repro.ledger.tables import Reader
 from reid_repro.plan import Plan
-from reid_repro.reporting import plots_cameras, plots_change, plots_distances
+from reid_repro.reporting import (
+    plots_agreement,
+    plots_cameras,
+    plots_change,
+    plots_distances,
+    plots_times,
+)
 from reid_repro.reporting.assets import Assets
 from reid_repro.reporting.plots_common import Plot, vector
 from reid_repro.reporting.sections import Vector
@@ -31,6 +37,8 @@ def figures(plan: Plan, paper: str, results: Path, assets: Assets) -> list[Vecto
 
 def plots(plan: Plan, paper: str, results: Path) -> Iterator[Plot]:
     """What there is to draw for one paper."""
+    yield from plots_agreement.plots(plan, paper, results)
+    yield from plots_times.plots(plan, paper, results)
     read = Reader(results)
     for dataset in plan.datasets_of(paper):
         candidates = (

@@ -28,6 +28,8 @@ SIZE: Final = 11  # of the type; titles are one larger
 CHARACTER: Final = 0.56  # mean width of a character in units of the size
 TICK: Final = 5  # between an axis and its numbers
 LINE: Final = 16  # height of a line of text
+GAP: Final = 7  # between a point and its words
+SHIFTS: Final = (3.5, -8.5, 15.5, -20.5, 27.5)  # of words at a point, from its height down
 ROOM: Final = 8  # at the right and top edge
 
 
@@ -54,7 +56,8 @@ class Axis:
         """The values with a grid line, and how they are written."""
         if self.ticks is not None:
             return self.ticks
-        return _decades(self.low, self.high) if self.log else _even(self.low, self.high)
+        found = _decades(self.low, self.high) if self.log else ()
+        return found if len(found) > 2 else _even(self.low, self.high)
 
 
 def _even(low: float, high: float, most: int = 7) -> tuple[tuple[float, str], ...]:
@@ -64,7 +67,8 @@ def _even(low: float, high: float, most: int = 7) -> tuple[tuple[float, str], ..
     step = next(s * power for s in (1, 2, 5, 10, 20) if span / (s * power) <= most)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    return tuple((n * step, f"{n * step + 0.0:.{digits}f}") for n in range(first, last + 1))
+    values = [n * step + 0.0 for n in range(first, last + 1)]  # + 0.0: no minus before a zero
+    return tuple((v, f"{v:.{digits}f}".replace("-", "\N{MINUS SIGN}")) for v in values)
 
 
 def _decades(low: float, high: float) -> tuple[tuple[float, str], ...]:
@@ -88,8 +92,8 @@ def around(values: Iterable[float], *, part: float = 0.06) -> tuple[float, float
 class Canvas:
     """One panel: axes first, then shapes in the order of their drawing.
 
-    `legend` holds (text, mark, number of the series, dash number); it stands below the title, where
-    it hides nothing.
+    `legend` holds (text, mark, series number or role, dash number); it stands below the title,
+    where it hides nothing. Words at points give way to one another.
     """
 
     def __init__(
@@ -101,11 +105,14 @@ class Canvas:
         label: str,
         width: float = 400,
         height: float = 270,
-        legend: Sequence[tuple[str, Marker, int, int]] = (),
+        legend: Sequence[tuple[str, Marker, int | str, int]] = (),
     ) -> None:
         self.x, self.y, self.label = x, y, label
         self.width, self.height = width, height
         self._shapes: list[str] = []
+        self._words: list[
+            tuple[float, float, float]
+        ] = []  # left, right and line of words at points
         numbers = max((len(text) for _, text in y.numbers), default=0)
         self._left = numbers * SIZE * CHARACTER + TICK + 4 + (LINE if y.label else 0)
         self._right = width - ROOM - 6
@@ -170,11 +177,27 @@ class Canvas:
         data = f"M{x} {_number(self._top)}V{_number(self._bottom)}"
         self._shapes.append(self._path(data, _stroke(role, dash, 1.2)))
 
-    def text(self, x: float, y: float, words: str, *, dx: float = 6, dy: float = 3.5) -> None:
-        """Words at a point, to its right; to its left where they would leave the panel."""
+    def text(self, x: float, y: float, words: str) -> None:
+        """Words beside a point: to its right if there is room, a line off what stands there."""
         left, top = self._xy(x, y)
-        fits = left + dx + len(words) * SIZE * CHARACTER < self.width
-        self._write(left + (dx if fits else -dx), top + dy, words, anchor="" if fits else "end")
+        wide = len(words) * SIZE * CHARACTER
+        fits = left + GAP + wide < self.width
+        start = left + GAP if fits else left - GAP - wide
+        top = next(
+            (line for shift in SHIFTS if self._free(start, start + wide, line := top + shift)),
+            top + SHIFTS[0],
+        )
+        self._words.append((start, start + wide, top))
+        anchor = "" if fits else "end"
+        self._write(start if fits else left - GAP, top, words, anchor=anchor, halo=True)
+
+    def _free(self, left: float, right: float, line: float) -> bool:
+        """Whether no words at a point overlap these, and they lie within the axes."""
+        if not self._top + SIZE / 2 < line < self._bottom:
+            return False
+        return all(
+            right < a or left > b or abs(line - other) >= SIZE for a, b, other in self._words
+        )
 
     def svg(self) -> str:
         """The panel as an `<svg>` element."""
@@ -190,7 +213,7 @@ class Canvas:
         self._write(4, 14, title, size=SIZE + 1, bold=True)
         return 18.0
 
-    def _legend(self, entries: Sequence[tuple[str, Marker, int, int]], top: float) -> float:
+    def _legend(self, entries: Sequence[tuple[str, Marker, int | str, int]], top: float) -> float:
         """Marks and words in rows; returns where the last row ends."""
         left, row = 4.0, top + LINE - 3
         for words, mark, number, dash in entries:
@@ -202,7 +225,7 @@ class Canvas:
             left += wide
         return row if entries else top
 
-    def _key(self, x: float, y: float, mark: Marker, number: int, dash: int) -> None:
+    def _key(self, x: float, y: float, mark: Marker, number: int | str, dash: int) -> None:
         if mark == "line":
             data = f"M{_number(x)} {_number(y)}h18"
             self._shapes.append(self._path(data, _stroke(number, dash, 1.8)))
@@ -246,13 +269,18 @@ class Canvas:
         role: str = "ink",
         size: int = SIZE,
         bold: bool = False,
+        halo: bool = False,
         more: str = "",
     ) -> None:
         look = f' text-anchor="{anchor}"' if anchor else ""
         look += f' font-size="{size}"' if size != SIZE else ""
         look += ' font-weight="700"' if bold else ""
+        around = ""
+        if halo:  # the colour of the ground parts words from lines behind them
+            look += f' paint-order="stroke" stroke="{theme.light("paper")}" stroke-width="3"'
+            around = " s-paper"
         self._shapes.append(
-            f'<text x="{_number(x)}" y="{_number(y)}" class="f-{role}" '
+            f'<text x="{_number(x)}" y="{_number(y)}" class="f-{role}{around}" '
             f'fill="{theme.light(role)}"{look}{more}>{escape(words)}</text>'
         )
 
