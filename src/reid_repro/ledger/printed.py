@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -180,6 +180,33 @@ class PrintedPaper:
         if row not in column:
             raise LookupError(f"{table} has no row '{row}' with {metric}")
         return column[row]
+
+    def chosen(
+        self,
+        table: str,
+        metric: str,
+        dataset: str | None,
+        split: str | None,
+        exclude: tuple[str, ...],
+        only: tuple[str, ...] | None,
+        roles: tuple[str, ...] | None,
+    ) -> dict[str, Cell]:
+        """A column's cells with a number, of some rows; LookupError for rows that there are not."""
+        column = self.column(table, metric, dataset, split)
+        for row in (*exclude, *(only or ())):
+            if row not in column:
+                raise LookupError(f"{table} has no row '{row}' with {metric}")
+        for role in roles or ():
+            if role not in get_args(Role):
+                raise LookupError(f"no role '{role}'; known: {', '.join(get_args(Role))}")
+        return {
+            row: cell
+            for row, cell in column.items()
+            if cell.value
+            and row not in exclude
+            and (only is None or row in only)
+            and (roles is None or cell.role in roles)
+        }
 
 
 def label(key: CellKey) -> str:
