@@ -13,7 +13,8 @@ import pandas as pd
 from reid_repro import verdict_settings
 from reid_repro.plan import Plan
 from reid_repro.reporting import formats
-from reid_repro.reporting.plots_canvas import MARKERS, Axis, Canvas, Marker, around
+from reid_repro.reporting.plots_axes import Axis, around
+from reid_repro.reporting.plots_canvas import MARKERS, Canvas, Marker
 from reid_repro.reporting.plots_common import Plot
 from reid_repro.reporting.plots_ledger import ledger_file, read_ledger
 

@@ -12,7 +12,8 @@ import pandas as pd
 from reid_repro.errors import UserError
 from reid_repro.ledger.tables import Reader, per_query_file
 from reid_repro.plan import Plan
-from reid_repro.reporting.plots_canvas import Axis, Canvas, around
+from reid_repro.reporting.plots_axes import Axis, around
+from reid_repro.reporting.plots_canvas import Canvas
 from reid_repro.reporting.plots_common import (
     Comparison,
     FloatArray,

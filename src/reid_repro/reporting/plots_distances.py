@@ -21,7 +21,8 @@ from reid_repro.errors import UserError
 from reid_repro.files import read_json, read_parquet
 from reid_repro.plan import Plan
 from reid_repro.reporting import formats
-from reid_repro.reporting.plots_canvas import Axis, Canvas
+from reid_repro.reporting.plots_axes import Axis
+from reid_repro.reporting.plots_canvas import Canvas
 from reid_repro.reporting.plots_common import FloatArray, Plot, Side, comparison, existing, scope
 
 WORK: Final = 10**11  # multiply-adds of one run at most: a few seconds of two cores

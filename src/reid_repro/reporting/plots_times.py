@@ -19,7 +19,8 @@ import pandas as pd
 from reid_repro.paper import ReRankingTiming
 from reid_repro.plan import Plan
 from reid_repro.reporting import formats
-from reid_repro.reporting.plots_canvas import Axis, Canvas, Marker, around
+from reid_repro.reporting.plots_axes import Axis, around
+from reid_repro.reporting.plots_canvas import Canvas, Marker
 from reid_repro.reporting.plots_common import Plot, existing
 from reid_repro.reporting.plots_ledger import ledger_file, read_ledger
 from reid_repro.reporting.times import SIZE_TITLES
