@@ -15,14 +15,19 @@ import numpy as np
 from reid_repro.paper import GroupsTiming
 from reid_repro.phases.metrics import coarse_dimensions
 from reid_repro.retrieval.groups import PCA, CoarseToFineIndex, SplitTree
+from reid_repro.retrieval.groups_pca import project
+from reid_repro.retrieval.groups_search import nearest_rows
 from reid_repro.retrieval.simulation import SIZES, Split, simulate
 
 WARM = 3  # queries before the clock starts
 BATCH = 64
+COARSE = 15  # queries whose coarse ranking is timed by itself
 
 
 def measure(settings: GroupsTiming, split: Split, shrink: int) -> list[dict[str, Any]]:
     """One entry a point: seconds of a query alone (the median) and in a batch.
+
+    Of the query alone, `coarse` goes to the ranking of the groups, `fine` to that of their images.
 
     With `shrink` the gallery is so many times smaller, and the groups are as many times fewer.
     """
@@ -57,6 +62,7 @@ def _entries(settings: GroupsTiming, split: Split, shrink: int) -> Iterator[dict
             pca=None if projection is None or dim is None else narrowed(projection, dim),
         )
         single, batch, reached = _query_times(index, split, settings.queries)
+        coarse = min(single, _coarse_time(index, split, settings.returned))
         yield {
             "size": settings.size,
             "of": name,
@@ -70,6 +76,8 @@ def _entries(settings: GroupsTiming, split: Split, shrink: int) -> Iterator[dict
                 "clustering": round(clustering, 3),  # what the points before left to be done
                 "projection": 0.0 if dim is None else round(fitting, 3),  # to the most dimensions
                 "single": round(single, 7),
+                "coarse": round(coarse, 7),  # of `single`: to rank the groups
+                "fine": round(single - coarse, 7),  # to rank their images
                 "batch": round(batch, 7),
             },
         }
@@ -98,3 +106,20 @@ def _query_times(index: CoarseToFineIndex, split: Split, count: int) -> tuple[fl
     index.search(batch)
     of_batch = (time.perf_counter() - began) / len(batch)
     return float(np.median(times[WARM:])), of_batch, float(np.mean(reached))
+
+
+def _coarse_time(index: CoarseToFineIndex, split: Split, groups: int) -> float:
+    """Seconds in which a query alone ranks the groups (the median): the index's first step."""
+    pca = index.pca
+    descriptors = index.descriptors if pca is None else pca.transform(index.descriptors)
+    width = min(groups, len(descriptors))
+    times = []
+    for query in split.query[: COARSE + WARM]:
+        began = time.perf_counter()
+        coarse = query
+        if pca is not None:
+            assert pca.mean is not None
+            coarse = project(query, pca.mean, pca.components, pca.normalise)
+        nearest_rows(coarse, descriptors, width)
+        times.append(time.perf_counter() - began)
+    return float(np.median(times[WARM:]))
