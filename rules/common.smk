@@ -12,7 +12,13 @@ from reid_repro.errors import UserError
 from reid_repro.locks import enter
 from reid_repro.networks import needs
 from reid_repro.plan import Run, load
-from reid_repro.rows import every_single, points_of, rows_of, swept_runs
+from reid_repro.rows import (
+    every_single,
+    points_of,
+    rows_of,
+    runs_of_row,
+    swept_runs,
+)
 
 # For `benchmark:` Snakemake walks through the memory of every job twice a second, at the cost of a
 # tenth of a core with networks in it. Every few seconds will do.
@@ -184,8 +190,7 @@ def sources_of_table(wildcards):
     files = []
     for row in rows_of(PLAN, wildcards.paper, wildcards.table):
         sweep, _, point = row.ranking.partition(".")
-        datasets = PLAN.datasets_of(wildcards.paper)
-        for run in PLAN.runs_of_variant(row.paper, row.variant, datasets):
+        for run in runs_of_row(PLAN, wildcards.paper, wildcards.table, row):
             for subset in PLAN.subsets(run.dataset):
                 if point:
                     files.append(
@@ -214,5 +219,6 @@ def rankings_of_variant(wildcards):
 
 
 def histories_of_variant(wildcards):
-    """The training curves of every seed."""
-    return [f"results/models/{run}/history.csv" for run in runs_of(wildcards)]
+    """The training curves of every seed; descriptors that are taken over have none."""
+    trained = [run for run in runs_of(wildcards) if not PLAN.features_of(run)]
+    return [f"results/models/{run}/history.csv" for run in trained]

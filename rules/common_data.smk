@@ -9,7 +9,7 @@ FACTS = {
 
 def settings_of_content(wildcards):
     """What a dataset's images and splits depend on."""
-    return PLAN.dataset(wildcards.dataset).model_dump_json(exclude=FACTS)
+    return PLAN.dataset(wildcards.dataset).model_dump_json(exclude=FACTS | {"features"})
 
 
 def settings_of_facts(wildcards):

@@ -35,7 +35,7 @@ def all_places():
 
 def all_models():
     names = ["weights.safetensors", "history.csv", "run.json"]
-    return [f"results/models/{run}/{name}" for run in PLAN.runs for name in names]
+    return [f"results/models/{run}/{name}" for run in PLAN.trainings for name in names]
 
 
 def all_features():

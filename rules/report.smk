@@ -4,7 +4,7 @@ rule report:
         all_tables(),
         all_figures(),
         "results/tables/summary.json",
-        [f"results/models/{run}/run.json" for run in PLAN.runs],
+        [f"results/models/{run}/run.json" for run in PLAN.trainings],
         all_places(),
         [f"results/data/{dataset}/dataset.json" for dataset in PLAN.datasets],
         singles(".json"),

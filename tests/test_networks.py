@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import io
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -228,6 +229,7 @@ def test_a_wrong_option_is_named_by_paper_and_variant(
         (workflow / folder).mkdir(parents=True)
         for file in (repository / "workflow" / folder).glob("*.yaml"):
             (workflow / folder / file.name).write_text(file.read_text())
+    shutil.copy(repository / "workflow" / "benchmarks.yaml", workflow)
     file = workflow / "papers" / "chca.yaml"
     paper = yaml.safe_load(file.read_text())
     paper["variants"]["s1"]["model"] = {"stage": [1]}

@@ -132,12 +132,13 @@ class Config(Strict):
 
     `model` and `training` are what papers and variants change; each network takes the options of
     `model` that it has. `seeds` lists them, or says how many
-    there are. `ablations: all` plans every variant of every paper.
+    there are. `ablations` says which variants are planned: the main ones (`default`), those that
+    some table or figure in print shows (`printed`), or every one (`all`).
     """
 
     scale: Scale
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
-    ablations: Literal["default", "all"] = "default"
+    ablations: Literal["default", "printed", "all"] = "default"
     papers: tuple[str, ...] = Field(min_length=1)
     evaluate_on: tuple[str, ...] = ()
     datasets: dict[Annotated[str, Field(pattern=NAME)], DatasetConfig]

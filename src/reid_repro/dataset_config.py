@@ -20,6 +20,7 @@ __all__ = [
     "DatasetBase",
     "DatasetConfig",
     "DatasetFile",
+    "FeatureFiles",
     "FolderDataset",
     "LandmarksDataset",
     "MarketDataset",
@@ -101,12 +102,20 @@ class Printed(Strict):
     note: str = ""
 
 
+class FeatureFiles(Strict):
+    """Descriptors made elsewhere: a row an image, in the order of the queries and the gallery."""
+
+    query: Path
+    gallery: Path
+
+
 class DatasetBase(Strict):
     """What every dataset states, whatever its source.
 
     `official` holds counts (images, identities, cameras) by role: `train`, `query`, `gallery` of
     the subset `test`, or `small/query` for a subset of another name. `parts` and `keypoints` name
-    files that stand in for the detectors of the scale.
+    files that stand in for the detectors of the scale, `features` those that stand in for a
+    training: PAPER/VARIANT -> subset -> files.
     """
 
     source: str
@@ -120,6 +129,20 @@ class DatasetBase(Strict):
     printed: tuple[Printed, ...] = ()
     parts: PartsImport | None = None
     keypoints: KeypointsImport | None = None
+    features: dict[str, dict[str, FeatureFiles]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _features_of_every_subset(self) -> DatasetBase:
+        for run, files in self.features.items():
+            if set(files) != set(self.subsets):
+                wanted, found = ", ".join(self.subsets), ", ".join(files) or "none"
+                raise ValueError(f"features.{run}: files of {wanted} are needed, found {found}")
+        return self
+
+    @property
+    def trains(self) -> bool:
+        """Whether it has images to train on."""
+        return True
 
     @property
     def subsets(self) -> tuple[str, ...]:
@@ -248,6 +271,11 @@ class LandmarksDataset(FolderDataset):
     images: str = "images"
     truth: str = "gt_files"
     unreadable: tuple[str, ...] = ()
+
+    @property
+    def trains(self) -> bool:
+        """It has none."""
+        return False
 
 
 class University1652Dataset(FolderDataset):

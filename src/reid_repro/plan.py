@@ -16,7 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from reid_repro import references, rows
+from reid_repro import references, shown
+from reid_repro.benchmarks import Benchmarks
 from reid_repro.config import (
     NAME,
     Config,
@@ -28,6 +29,7 @@ from reid_repro.config import (
     merge,
     read_yaml,
 )
+from reid_repro.dataset_config import FeatureFiles
 from reid_repro.detectors import Kind, RenderedSource
 from reid_repro.errors import UserError
 from reid_repro.networks import SUBJECTS, needs
@@ -45,6 +47,7 @@ class Plan:
     config: Config
     papers: Mapping[str, PaperConfig]
     overrides: Mapping[str, Any]
+    workflow: Path = WORKFLOW
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -88,9 +91,28 @@ class Plan:
         """What `left_out` has found: the workflow asks of every variant again and again."""
         return {}
 
+    @cached_property
+    def shown(self) -> Mapping[str, frozenset[str]]:
+        """The datasets on which tables show each PAPER/VARIANT."""
+        return shown.shown(self)
+
+    @cached_property
+    def benchmarks(self) -> Benchmarks:
+        """The datasets as the papers print them."""
+        return Benchmarks.read(self.workflow)
+
     def _reason(self, paper: str, variant: str, dataset: str) -> str:
-        if self.papers[paper].variants[variant].ablation and self.config.ablations != "all":
+        if self.papers[paper].variants[variant].ablation and self.config.ablations == "default":
             return "an ablation, run with --config ablations=all"
+        on = self.shown.get(f"{paper}/{variant}", frozenset())
+        if self.config.ablations == "printed" and not on:
+            return "not in print, run with --config ablations=all"
+        if shown.is_by_table(self) and dataset not in on:
+            return f"no table shows it on '{dataset}'"
+        if self.lacks_features(paper, variant, dataset):
+            return f"'{dataset}' has no images to train on: give its features (docs/experiments.md)"
+        if self.features_of(Run(paper, variant, dataset, 0)):
+            return ""
         resolved = self.resolve(Run(paper, variant, dataset, 0))
         needed = needs(resolved.model)
         if needed == "none":
@@ -101,6 +123,20 @@ class Plan:
             return f"the true {needed} of '{dataset}' are not known"
         return ""
 
+    def features_of(self, run: Run) -> Mapping[str, FeatureFiles]:
+        """The descriptors that a run takes over, by subset; empty where it is trained."""
+        return self.dataset(run.dataset).features.get(f"{run.paper}/{run.variant}", {})
+
+    def lacks_features(self, paper: str, variant: str, dataset: str) -> bool:
+        """Whether a variant can neither be trained on a dataset nor takes descriptors over."""
+        brought = self.features_of(Run(paper, variant, dataset, 0))
+        return not brought and not self.dataset(dataset).trains
+
+    @cached_property
+    def trainings(self) -> tuple[Run, ...]:
+        """The runs that are trained; the others take their descriptors over."""
+        return tuple(run for run in self.runs if not self.features_of(run))
+
     @cached_property
     def datasets(self) -> tuple[str, ...]:
         """The datasets that the runs need."""
@@ -110,7 +146,7 @@ class Plan:
     def places(self) -> tuple[tuple[Kind, str, Literal["detected", "truth"]], ...]:
         """The part boxes and joints that the runs need: kind, dataset, where they come from."""
         found = set()
-        for run in map(self.resolve, self.runs):
+        for run in map(self.resolve, self.trainings):
             kind = needs(run.model)
             if kind != "none" and run.places != "none":
                 found.add((kind, run.dataset, run.places))
@@ -177,21 +213,12 @@ class Plan:
         return self.papers[paper].rerankers
 
     def tables_of(self, paper: str) -> tuple[str, ...]:
-        """The CSV files of a paper: tables, what its figures draw, tables of times.
+        """The CSV files of a paper: tables, what its figures draw, tables of times."""
+        return shown.tables_of(self, paper)
 
-        Tables and figures of which no row is planned are left out, and tables of which one is: it
-        has nothing to be compared with, and stands in another one.
-        """
-        settings = self.papers[paper]
-        shown = [*settings.tables, *settings.figures]
-        planned = [name for name in shown if self._is_shown(paper, name)]
-        return (*planned, *settings.time_tables)
-
-    def _is_shown(self, paper: str, table: str) -> bool:
-        found = len(rows.rows_of(self, paper, table))
-        if found != 1 or table not in self.papers[paper].tables:
-            return found > 0
-        return not rows.left_out(self, paper, table)
+    def datasets_of_table(self, paper: str, table: str) -> tuple[str, ...]:
+        """The datasets that a table or figure shows at this scale."""
+        return shown.datasets_of_table(self, paper, table)
 
     def settings(self, *sections: str) -> str:
         """Sections of the configuration as one line of JSON: what a rule depends on."""
@@ -240,7 +267,7 @@ def load(overrides: Mapping[str, Any] | None = None, *, workflow: Path = WORKFLO
     papers = {name: _paper(workflow, name) for name in config.papers}
     pointed = {run.split("/")[0]: None for paper in papers.values() for run in paper.pointed}
     papers |= {other: _paper(workflow, other) for other in pointed if other not in papers}
-    plan = Plan(config=config, papers=papers, overrides=overrides)
+    plan = Plan(config=config, papers=papers, overrides=overrides, workflow=workflow)
     _check_references(plan, workflow)
     return plan
 

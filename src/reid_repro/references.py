@@ -5,7 +5,8 @@ Checked when the configuration is read, after the types; a mistake is named by f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ def check(plan: Plan, workflow: Path) -> None:
             _check_timing(plan, name, timing, file)
         for table in paper.time_tables:
             _check_times(paper, table, file)
+        _check_datasets(plan, name, file)
+        _check_points(plan, name, file)
+        _check_labels(plan, name, file)
 
 
 def _check_names(plan: Plan, paper: PaperConfig, file: Path) -> None:
@@ -64,7 +68,8 @@ def _check_rows(
 
 
 def _check_runs(plan: Plan, paper: PaperConfig, file: Path) -> None:
-    for run in paper.pointed:
+    costs = [row.run for table in paper.cost_tables.values() for row in table.rows]
+    for run in [*paper.pointed, *costs]:
         other, variant = run.split("/")
         if other not in plan.papers or variant not in plan.papers[other].variants:
             raise UserError(f"{file}: run: no variant '{run}' in workflow/papers")
@@ -100,6 +105,8 @@ def _check_times(paper: PaperConfig, name: str, file: Path) -> None:
     where = f"{file}: time_tables.{name}"
     _known(table.timing, paper.timings, f"{where}.timing")
     timing = paper.timings[table.timing]
+    if table.mean and table.columns != "sizes":
+        raise UserError(f"{where}.mean: only a table of sizes has one")
     if isinstance(timing, GroupsTiming) != (table.columns == "query"):
         raise UserError(f"{where}.columns: '{table.columns}' is nothing that the timing takes")
     of: Collection[str]
@@ -112,6 +119,58 @@ def _check_times(paper: PaperConfig, name: str, file: Path) -> None:
         of = [name for name in timing.methods if sizes <= set(timing.only.get(name, sizes))]
     for number, row in enumerate(table.rows):
         _known(row.of, of, f"{where}.rows.{number}.of")
+
+
+def _check_datasets(plan: Plan, name: str, file: Path) -> None:
+    """The datasets that a table shows at paper scale are the paper's."""
+    paper = plan.papers[name]
+    known = paper.datasets.get("paper", ())
+    for kind in ("tables", "figures"):
+        for table, settings in getattr(paper, kind).items():
+            for dataset in settings.datasets:
+                _known(dataset, known, f"{file}: {kind}.{table}.datasets")
+
+
+def _check_points(plan: Plan, name: str, file: Path) -> None:
+    """Points of figures name a printed dataset, a ranking, and values that are swept."""
+    paper = plan.papers[name]
+    for number, points in enumerate(paper.points):
+        where = f"{file}: points.{number}"
+        _known(points.dataset, plan.benchmarks.settings, f"{where}.dataset")
+        splits = plan.benchmarks.settings[points.dataset].splits
+        _known(points.split, splits, f"{where}.split")
+        if not points.values:
+            _known(points.ranking, plan.config.rerankers, f"{where}.ranking")
+            continue
+        swept = [sweep for sweep, settings in paper.sweeps.items() if settings.vary]
+        _known(points.ranking, swept, f"{where}.ranking")
+        ((option, by_scale),) = paper.sweeps[points.ranking].vary.items()
+        lacking = [one for one in points.values if one not in by_scale.get("paper", ())]
+        if lacking:
+            raise UserError(
+                f"{where}.values: {lacking[0]} is no value of '{option}' at paper scale"
+            )
+
+
+def _check_labels(plan: Plan, name: str, file: Path) -> None:
+    """A printed row is answered once a kind of table."""
+    found: dict[tuple[str, str, str], str] = {}
+    for kind, row, printed, label in labels(plan.papers[name]):
+        other = found.setdefault((kind, printed, label), row)
+        if other != row:
+            raise UserError(f"{file}: {row}: '{label}' of {printed} is answered by {other} already")
+
+
+def labels(paper: PaperConfig) -> Iterator[tuple[str, str, str, str]]:
+    """(kind, place in the file, printed table, printed row) of everything that answers print."""
+    for kind in ("tables", "time_tables", "cost_tables"):
+        for name, table in getattr(paper, kind).items():
+            for number, row in enumerate(table.rows):
+                for printed, label in product(table.printed, row.label):
+                    yield kind, f"{kind}.{name}.rows.{number}", printed, label
+    for number, entry in enumerate(paper.not_run):
+        for printed, label in product(entry.printed, entry.label):
+            yield "not_run", f"not_run.{number}", printed, label
 
 
 def _known(name: str, names: Collection[str], where: str) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from reid_repro.checking import checked, merge
 from reid_repro.errors import UserError
 from reid_repro.methods import Ranking, ReRankerFile, written
-from reid_repro.paper import ReRankingTiming, RowConfig, SweepConfig, TableConfig
+from reid_repro.paper import ReRankingTiming, RowConfig, SweepConfig
 
 if TYPE_CHECKING:
     from reid_repro.plan import Plan, Run
@@ -43,7 +42,7 @@ def rows_of(plan: Plan, paper: str, table: str) -> tuple[Row, ...]:
     settings = plan.paper(paper)
     if table in settings.figures:
         figure = settings.figures[table]
-        if not is_planned(plan, paper, figure.run):
+        if not is_planned(plan, paper, table, figure.run):
             return ()
         return tuple(
             row for name in figure.sweeps for row in _expanded(plan, paper, figure.run, name, "")
@@ -51,13 +50,14 @@ def rows_of(plan: Plan, paper: str, table: str) -> tuple[Row, ...]:
     if table not in settings.tables:
         known = ", ".join([*settings.tables, *settings.figures, *settings.time_tables])
         raise UserError(f"paper '{paper}' has no table '{table}'; known: {known}")
-    return tuple(_rows_of_table(plan, paper, settings.tables[table]))
+    return tuple(_rows_of_table(plan, paper, table))
 
 
-def _rows_of_table(plan: Plan, paper: str, table: TableConfig) -> Iterator[Row]:
+def _rows_of_table(plan: Plan, paper: str, name: str) -> Iterator[Row]:
     settings = plan.papers[paper]
+    table = settings.tables[name]
     if not table.rows:
-        datasets = plan.datasets_of(paper)
+        datasets = plan.datasets_of_table(paper, name)
         for variant in settings.variants:
             if not plan.runs_of_variant(paper, variant, datasets):
                 continue
@@ -65,20 +65,21 @@ def _rows_of_table(plan: Plan, paper: str, table: TableConfig) -> Iterator[Row]:
                 yield from _expanded(plan, paper, f"{paper}/{variant}", reranker, "")
     for row in table.rows:
         run = row.run or table.run or ""
-        if is_planned(plan, paper, run):
+        if is_planned(plan, paper, name, run):
             title = row.title or (_variant_title(plan, run) if row.run and _bare(row) else "")
             yield from _expanded(plan, paper, run, row.ranking, title)
 
 
 def left_out(plan: Plan, paper: str, table: str) -> dict[str, list[str]]:
-    """Why rows of a table are not planned on any dataset of the paper: reason -> their titles."""
+    """Why rows of a table are not planned on any dataset of it: reason -> their titles."""
     settings = plan.papers[paper].tables[table]
     found: dict[str, list[str]] = {}
     for row in settings.rows:
         run = row.run or settings.run or ""
-        if not is_planned(plan, paper, run):
+        if not is_planned(plan, paper, table, run):
             other, variant = run.split("/")
-            reasons = [plan.left_out(other, variant, name) for name in plan.datasets_of(paper)]
+            datasets = plan.datasets_of_table(paper, table)
+            reasons = [plan.left_out(other, variant, name) for name in datasets]
             title = row.title or _variant_title(plan, run)
             found.setdefault(reasons[0] if reasons else "no dataset at this scale", []).append(
                 title
@@ -86,10 +87,15 @@ def left_out(plan: Plan, paper: str, table: str) -> dict[str, list[str]]:
     return found
 
 
-def is_planned(plan: Plan, paper: str, run: str) -> bool:
-    """Whether PAPER/VARIANT is planned on any dataset of `paper`."""
+def is_planned(plan: Plan, paper: str, table: str, run: str) -> bool:
+    """Whether PAPER/VARIANT is planned on any dataset that a table or figure shows."""
     other, variant = run.split("/")
-    return bool(plan.runs_of_variant(other, variant, plan.datasets_of(paper)))
+    return bool(plan.runs_of_variant(other, variant, plan.datasets_of_table(paper, table)))
+
+
+def runs_of_row(plan: Plan, paper: str, table: str, row: Row) -> list[Run]:
+    """The planned runs that a row of a table or figure shows: one a dataset and seed."""
+    return plan.runs_of_variant(row.paper, row.variant, plan.datasets_of_table(paper, table))
 
 
 def _bare(row: RowConfig) -> bool:
@@ -185,14 +191,17 @@ def single_rankings(plan: Plan, paper: str) -> list[tuple[Run, str]]:
         if run.paper == paper
         for reranker in settings.rerankers
     ]
-    rows = chain.from_iterable(
-        rows_of(plan, paper, table) for table in [*settings.tables, *settings.figures]
-    )
-    for row in rows:
+    for table, row in _all_rows(plan, paper):
         if "." not in row.ranking:
-            runs = plan.runs_of_variant(row.paper, row.variant, plan.datasets_of(paper))
-            pairs += [(run, row.ranking) for run in runs]
+            pairs += [(run, row.ranking) for run in runs_of_row(plan, paper, table, row)]
     return list(dict.fromkeys(pairs))
+
+
+def _all_rows(plan: Plan, paper: str) -> Iterator[tuple[str, Row]]:
+    """(table, row) of every planned row of a paper's tables and figures."""
+    for table in plan.papers[paper].of_rankings:
+        for row in rows_of(plan, paper, table):
+            yield table, row
 
 
 def every_single(plan: Plan) -> list[tuple[Run, str]]:
@@ -204,12 +213,10 @@ def every_single(plan: Plan) -> list[tuple[Run, str]]:
 
 def swept_runs(plan: Plan, paper: str) -> list[tuple[str, Run]]:
     """(sweep, run) of every sweep that a paper's tables and figures show."""
-    settings = plan.papers[paper]
     pairs = [
         (row.ranking.partition(".")[0], run)
-        for table in [*settings.tables, *settings.figures]
-        for row in rows_of(plan, paper, table)
+        for table, row in _all_rows(plan, paper)
         if "." in row.ranking
-        for run in plan.runs_of_variant(row.paper, row.variant, plan.datasets_of(paper))
+        for run in runs_of_row(plan, paper, table, row)
     ]
     return list(dict.fromkeys(pairs))

@@ -29,7 +29,9 @@ class CellSource:
 
     `ours * factor` is in the printed unit. With `stand_in` the dataset is another one than the
     printed one. `reason` says why there is no source, or why it is not planned under this
-    configuration; `command` is then what would make it.
+    configuration, `code` says so in the vocabulary of the verdicts (not_run, other_scale,
+    no_weights, not_implemented, ...), and `command` is what would make it. A `none` without a
+    reason is a gap: nothing in workflow/papers answers the cell.
     """
 
     kind: SourceKind
@@ -42,11 +44,12 @@ class CellSource:
     timing: str = ""
     time_table: str = ""
     time_row: int = -1
-    column: str = ""  # of the time table: a size, a phase, single, mean
+    column: str = ""  # of the time table: a size, mean, a phase, single; groups: its field
     factor: float = 1.0
     stand_in: bool = False
     reason: str = ""
     command: str = ""
+    code: str = ""
 
     @property
     def planned(self) -> bool:

@@ -58,7 +58,8 @@ def retrieval_table(plan: Plan, paper: str, table: str, results: Path) -> pd.Dat
     metrics = (figure.metric,) if figure else settings.tables[table].metrics
     read = Reader(results)
     rows: list[dict[str, Any]] = []
-    tested = [(name, subset) for name in plan.datasets_of(paper) for subset in plan.subsets(name)]
+    datasets = plan.datasets_of_table(paper, table)
+    tested = [(name, subset) for name in datasets for subset in plan.subsets(name)]
     for dataset, subset in tested:
         for row in shown:
             runs = plan.runs_of_variant(row.paper, row.variant, [dataset])

@@ -13,7 +13,7 @@ import pandas as pd
 
 from reid_repro.errors import UserError
 from reid_repro.files import read_json
-from reid_repro.paper import TimeTableConfig
+from reid_repro.paper import TimeRowConfig, TimeTableConfig
 from reid_repro.paths import timing_file
 from reid_repro.plan import Plan
 
@@ -27,7 +27,8 @@ PHASES = ("phase 1", "phase 2", "total")
 def time_table(plan: Plan, paper: str, table: str, results: Path) -> pd.DataFrame:
     """The rows of `workflow/papers/{paper}.yaml: time_tables.{table}`.
 
-    A row for a GPU has no time where the timing was taken without one.
+    A row for a GPU has no time where the timing was taken without one; the column `mean` has none
+    where one of its sizes has not.
     """
     settings = plan.papers[paper].time_tables[table]
     file = timing_file(results, paper, settings.timing)
@@ -35,26 +36,40 @@ def time_table(plan: Plan, paper: str, table: str, results: Path) -> pd.DataFram
     entries = {_key(entry): entry for entry in facts["entries"]}
     rows: list[dict[str, Any]] = []
     for number, row in enumerate(settings.rows):
+        common = {
+            "row": f"{number}:{row.of}",
+            "row_title": row.title,
+            "platform": row.platform,
+            "shrink": facts["shrink"],
+            "scale": facts["scale"],
+        }
+        taken: list[float | None] = []
         for column, size in _columns(settings, facts):
             entry = entries.get((size, row.of, row.platform))
             if entry is None and row.platform == "CPU":
                 raise UserError(f"{file}: no '{row.of}' at {size}; delete it and run again")
-            printed = row.printed.get(column)
-            rows.append(
-                {
-                    "row": f"{number}:{row.of}",
-                    "row_title": row.title,
-                    "platform": row.platform,
-                    "column": column,
-                    "seconds": None if entry is None else _seconds(entry, column, settings),
-                    "printed_seconds": printed.seconds if printed else None,
-                    "printed_platform": printed.platform if printed else None,
-                    **_size(facts["sizes"][size], entry),
-                    "shrink": facts["shrink"],
-                    "scale": facts["scale"],
-                }
-            )
+            taken.append(None if entry is None else _seconds(entry, column, settings))
+            cell = _cell(row, column, taken[-1])
+            rows.append(common | cell | _size(facts["sizes"][size], entry))
+        if settings.mean:
+            rows.append(common | _cell(row, "mean", _mean(taken)))
     return pd.DataFrame(rows)[COLUMNS]
+
+
+def _cell(row: TimeRowConfig, column: str, seconds: float | None) -> dict[str, Any]:
+    """A time, and what the paper prints in its place."""
+    printed = row.printed.get(column)
+    return {
+        "column": column,
+        "seconds": seconds,
+        "printed_seconds": printed.seconds if printed else None,
+        "printed_platform": printed.platform if printed else None,
+    }
+
+
+def _mean(seconds: list[float | None]) -> float | None:
+    known = [value for value in seconds if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(seconds) else None
 
 
 def _key(entry: Mapping[str, Any]) -> tuple[str, str, str]:
