@@ -10,10 +10,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from reid_repro.checking import Strict, checked, read_yaml
 from reid_repro.errors import UserError
+from reid_repro.ledger.predicates import PredicateError, check
 
 ItemKind = Literal["table", "figure", "claim"]
 OnPaper = Literal["holds", "fails", "needs_evidence"]
@@ -64,6 +65,15 @@ class Item(Strict):
     on_paper: OnPaper
     varied: str = ""
     notes: str = ""
+
+    @field_validator("predicate")
+    @classmethod
+    def _of_the_language(cls, value: str) -> str:
+        try:
+            check(value)
+        except PredicateError as error:
+            raise ValueError(str(error)) from None
+        return value
 
 
 class ClaimsFile(Strict):

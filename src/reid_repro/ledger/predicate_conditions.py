@@ -60,14 +60,15 @@ class Conditions(Walker):
 
     def condition(self, node: ast.expr, scope: Scope) -> Truth:
         """A node as a condition; a number or text is none."""
-        if isinstance(node, ast.BoolOp):
-            parts = [self.condition(one, scope) for one in node.values]
-            return both(parts) if isinstance(node.op, ast.And) else either(parts)
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            return ~self.condition(node.operand, scope)
-        if isinstance(node, ast.Compare):
-            return self._chain(node, scope)
-        return self._truth(node, self.value(node, scope), scope)
+        with self.level(node):
+            if isinstance(node, ast.BoolOp):
+                parts = [self.condition(one, scope) for one in node.values]
+                return both(parts) if isinstance(node.op, ast.And) else either(parts)
+            if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+                return ~self.condition(node.operand, scope)
+            if isinstance(node, ast.Compare):
+                return self._chain(node, scope)
+            return self._truth(node, self.value(node, scope), scope)
 
     def _truth(self, node: ast.expr, found: Any, scope: Scope) -> Truth:
         if isinstance(found, Truth):
@@ -157,7 +158,7 @@ class Conditions(Walker):
 
     def _record(self, node: ast.expr, scope: Scope, atom: Atom, truth: Truth) -> None:
         if self._recording:
-            text = Wording(scope, self.asked.labels).of(node)
+            text = Wording(scope, self.asked.labels, self.plain).of(node)
             reason = truth.reasons[0] if truth.holds is None and truth.reasons else None
             atom = replace(atom, text=text, holds=truth.holds, share=truth.share, unknown=reason)
             self._atoms.append(atom)

@@ -12,18 +12,19 @@ from reid_repro.ledger.predicate_types import Evidence, Statistic, Unknown
 from reid_repro.ledger.value import Value, exact
 
 Found = Value | Missing
+Column = tuple[str, str, str | None, str | None]  # table, metric, dataset, split
 
 
 class Asked:
     """The evidence as the predicates call it.
 
-    `labels` names every value that was given out, by its id; the values are kept alive for that.
+    `labels` names what was given out, by its id; it is all kept alive for that.
     TypeError where an argument is no text.
     """
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
-        self._kept: list[Value] = []
+        self._kept: list[Found] = []
         self.labels: dict[int, str] = {}
 
     def m(
@@ -49,9 +50,9 @@ class Asked:
         """The values of the column's other rows."""
         place = (_text(table), _text(row), _text(metric), _maybe(dataset), _maybe(split))
         found = _known(lambda: self._evidence.others(*place))
-        if isinstance(found, Missing):
-            return found
         column = (place[0], *place[2:])
+        if isinstance(found, Missing):
+            return self._none(column, "other rows", found)
         return list(self._rows(column, found).values())
 
     def col(
@@ -69,7 +70,9 @@ class Asked:
         rows = (_texts(exclude), None if only is None else _texts(only))
         of = None if roles is None else _texts(roles)
         found = _known(lambda: self._evidence.col(*column, *rows, of))
-        return found if isinstance(found, Missing) else self._rows(column, found)
+        if isinstance(found, Missing):
+            return self._none(column, "all rows", found)
+        return self._rows(column, found)
 
     def f(self, figure: str, *key: str | int | float) -> Found:
         """A point of a figure; the parts of its key may be numbers."""
@@ -90,9 +93,14 @@ class Asked:
         self._kept_as(name, value)
         return value
 
+    def _none(self, column: Column, rows: str, found: Missing) -> Missing:
+        table, metric, dataset, split = column
+        self._kept_as(cell_label(table, rows, metric, dataset, split), found)
+        return found
+
     def _rows(
         self,
-        column: tuple[str, str, str | None, str | None],
+        column: Column,
         found: Mapping[str, Value | Unknown],
     ) -> dict[str, Found]:
         table, metric, dataset, split = column
@@ -102,9 +110,8 @@ class Asked:
         }
 
     def _kept_as(self, label: str, value: Found) -> Found:
-        if isinstance(value, Value):
-            self._kept.append(value)
-            self.labels[id(value)] = label
+        self._kept.append(value)
+        self.labels[id(value)] = label
         return value
 
 

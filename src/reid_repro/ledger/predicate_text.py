@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from reid_repro.ledger.predicate_logic import Missing
 from reid_repro.ledger.value import Value
 
 SIGNS: dict[type[ast.AST], str] = {
@@ -30,6 +31,7 @@ CELL = ("table", "row", "metric", "dataset", "split")
 COLUMN = ("table", "metric", "dataset", "split", "exclude", "only", "roles")
 
 Labels = Mapping[int, str]
+Plain = Callable[[ast.expr, Mapping[str, Any]], str | int | float | None]
 
 
 def cell_label(table: str, row: str, metric: str, dataset: str | None, split: str | None) -> str:
@@ -39,11 +41,16 @@ def cell_label(table: str, row: str, metric: str, dataset: str | None, split: st
 
 
 class Wording:
-    """Describes nodes under one scope; `labels` name the values that variables hold, by id."""
+    """Describes nodes under one scope.
 
-    def __init__(self, scope: Mapping[str, Any], labels: Labels) -> None:
+    `labels` name what variables hold, by id; `plain` computes a text or number that
+    needs no evidence, and gives None for anything else.
+    """
+
+    def __init__(self, scope: Mapping[str, Any], labels: Labels, plain: Plain) -> None:
         self.scope = scope
         self.labels = labels
+        self._plain = plain
 
     def of(self, node: ast.AST) -> str:
         """The words for a node."""
@@ -67,13 +74,20 @@ class Wording:
         return by_type.get(type(node), ast.unparse)(node)
 
     def _list(self, nodes: list[ast.expr]) -> str:
-        return ", ".join(self.of(node) for node in nodes)
+        words = (f"({self.of(n)})" if isinstance(n, ast.Tuple) else self.of(n) for n in nodes)
+        return ", ".join(words)
+
+    def _name_of(self, node: ast.expr) -> str:
+        """A part of a label; where it is computed (`2*n`, `rows[0]`), what comes out."""
+        computed = isinstance(node, ast.BinOp | ast.Subscript)
+        found = self._plain(node, self.scope) if computed else None
+        return self.of(node) if found is None else str(found)
 
     def _name(self, node: ast.Name) -> str:
         return self._held(self.scope[node.id], node.id) if node.id in self.scope else node.id
 
     def _held(self, what: Any, otherwise: str) -> str:
-        if isinstance(what, Value):
+        if isinstance(what, Value | Missing):
             return self.labels.get(id(what), otherwise)
         return str(what) if isinstance(what, str | int | float) else otherwise
 
@@ -92,7 +106,10 @@ class Wording:
             return left + right
         loose = (ast.Add, ast.Sub)
         tight = not isinstance(node.op, loose)
-        if isinstance(node.left, ast.BinOp) and tight and isinstance(node.left.op, loose):
+        power = isinstance(node.op, ast.Pow)
+        if isinstance(node.left, ast.BinOp) and (
+            power or (tight and isinstance(node.left.op, loose))
+        ):
             left = f"({left})"
         if isinstance(node.right, ast.BinOp) and not isinstance(node.op, ast.Add):
             right = f"({right})"
@@ -114,8 +131,11 @@ class Wording:
         return " ".join(words)
 
     def _each(self, node: ast.GeneratorExp | ast.ListComp) -> str:
-        loops = (f"for {self.of(g.target)} in {self.of(g.iter)}" for g in node.generators)
-        return " ".join([self.of(node.elt), *loops])
+        words = [self.of(node.elt)]
+        for loop in node.generators:
+            words.append(f"for {self.of(loop.target)} in {self.of(loop.iter)}")
+            words += [f"if {self.of(test)}" for test in loop.ifs]
+        return " ".join(words)
 
     def _call(self, node: ast.Call) -> str:
         if isinstance(node.func, ast.Attribute):
@@ -128,7 +148,7 @@ class Wording:
         if name == "col":
             return self._column(node)
         if name == "f":
-            return " · ".join(self.of(one) for one in node.args)
+            return " · ".join(self._name_of(one) for one in node.args)
         if name in ("test", "stat"):
             return self._list(node.args)
         if name in CLOSE and len(node.args) >= 2:
@@ -136,8 +156,8 @@ class Wording:
         return f"{name}({self._list(node.args)})"
 
     def _named(self, node: ast.Call, names: tuple[str, ...]) -> dict[str, str]:
-        found = {name: self.of(one) for name, one in zip(names, node.args, strict=False)}
-        return found | {one.arg: self.of(one.value) for one in node.keywords if one.arg}
+        found = {name: self._name_of(one) for name, one in zip(names, node.args, strict=False)}
+        return found | {one.arg: self._name_of(one.value) for one in node.keywords if one.arg}
 
     def _cell(self, node: ast.Call, name: str) -> str:
         parts = dict.fromkeys(CELL) | self._named(node, CELL)

@@ -76,19 +76,36 @@ class Walker(ABC):
 
     def value(self, node: ast.expr, scope: Scope) -> Any:
         """What a node is worth: a number, Value, text, list, condition, or missing."""
+        with self.level(node):
+            try:
+                return self._visits[type(node)](node, scope)
+            except PredicateError:
+                raise
+            except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+                raise self.problem(node, _message(error)) from error
+
+    @contextmanager
+    def level(self, node: ast.expr) -> Iterator[None]:
+        """A step, one level deeper; PredicateError where that is more than any claim needs."""
         self._steps += 1
         self._depth += 1
-        if self._steps > STEPS or self._depth > DEPTH:
-            what = "steps" if self._steps > STEPS else "levels deep"
-            raise self.problem(node, f"more than {STEPS if what == 'steps' else DEPTH} {what}")
+        if self._steps > STEPS:
+            raise self.problem(node, f"more than {STEPS} steps")
+        if self._depth > DEPTH:
+            raise self.problem(node, f"nested more than {DEPTH} levels deep")
         try:
-            return self._visits[type(node)](node, scope)
-        except PredicateError:
-            raise
-        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-            raise self.problem(node, _message(error)) from error
+            yield
         finally:
             self._depth -= 1
+
+    def plain(self, node: ast.expr, scope: Scope) -> str | int | float | None:
+        """The text or number of a node that asks no evidence and whose names are bound."""
+        inner = list(ast.walk(node))
+        names = {one.id for one in inner if isinstance(one, ast.Name)}
+        if any(isinstance(one, ast.Call) for one in inner) or not names <= scope.keys():
+            return None
+        found = self.value(node, scope)
+        return found if isinstance(found, str | int | float) else None
 
     def problem(self, node: ast.AST, what: str) -> PredicateError:
         """The error that names a node's place."""
