@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from reid_repro import cli_data, cli_detection
+from reid_repro import cli_data, cli_detection, cli_report
 from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads, plan_of
 from reid_repro.console import job, logged
 from reid_repro.memory import keep_memory
@@ -22,6 +22,7 @@ app = typer.Typer(
     help="Reproduce re-identification papers, phase by phase. Run it at the repository's root.",
 )
 app.add_typer(cli_detection.app)
+app.add_typer(cli_report.app)
 app.add_typer(cli_data.app, name="data")
 
 
@@ -174,20 +175,6 @@ def samples(dataset: str, results: Results = DEFAULT_RESULTS, log: Log = None) -
         from reid_repro.reporting.figures import samples as draw
 
         draw(results / "data" / dataset, results / "figures" / "samples" / f"{dataset}.webp")
-
-
-@app.command()
-def report(
-    config: Overrides = "{}",
-    results: Results = DEFAULT_RESULTS,
-    out: Annotated[Path, typer.Option("--out", help="The folder of the pages.")] = Path("report"),
-    log: Log = None,
-) -> None:
-    """Render the HTML report from the tables and figures."""
-    with logged(log):
-        from reid_repro.reporting.pages import build
-
-        print(f"report: {build(plan_of(config), results, out)[0]}")
 
 
 @app.command()

@@ -1,0 +1,154 @@
+"""The verdicts as Markdown, for comments of continuous integration: `report/summary.md`.
+
+Made from `results/claims.json` and the ledgers alone, the same files that the pages show. Links
+lead to the items' places on the pages beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from reid_repro.files import read_json, whole
+from reid_repro.reporting import verdict_marks
+from reid_repro.reporting.claims_view import FILE, KINDS, Judged, by_reason, of_kind, read_claims
+from reid_repro.reporting.plots_ledger import read_ledger
+from reid_repro.reporting.verdict_marks import MARKS, OF_CELLS, OF_ITEMS
+
+NAME: Final = "summary.md"
+# verdict -> how many items are listed; what failed comes first
+LISTED: Final = {"not_reproduced": 12, "partially": 8, "reproduced": 12}
+LONGEST: Final = 160  # characters of a statement
+
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+!|~$@:.-])")
+_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def write_summary(results: Path, report: Path, titles: Mapping[str, str]) -> Path | None:
+    """Write `summary.md` beside the pages; None, and nothing, where no verdicts were made.
+
+    `titles` maps papers to what they are called. Raises UserError for a damaged file.
+    """
+    if not (results / FILE).is_file():
+        (report / NAME).unlink(missing_ok=True)
+        return None
+    file = report / NAME
+    text = summary(results, titles)
+    with whole(file) as beside:
+        beside.write_text(text, "utf-8")
+    return file
+
+
+def summary(results: Path, titles: Mapping[str, str]) -> str:
+    """The verdicts of all papers as Markdown."""
+    judged = read_claims(results)
+    scale = str(read_json(results / FILE).get("scale", ""))
+    items = [item for found in judged.values() for item in found]
+    parts = [
+        f"## reid\\-repro: verdicts at {escape(scale)} scale",
+        _opening(items),
+        _items(judged, titles),
+        _cells(results, judged, titles),
+        *(_findings(items, verdict, titles) for verdict in LISTED),
+        _not_run(items),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that stays text in Markdown: on one line, no markup, no HTML, no mention."""
+    plain = " ".join(text.split())
+    marked = _SPECIAL.sub(r"\\\1", plain)
+    return "".join(_ENTITIES.get(character, character) for character in marked)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
+    """A table whose first `texts` columns are text and the others numbers; cells are Markdown."""
+    rule = [":---"] * texts + ["---:"] * (len(head) - texts)
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
+
+
+def _opening(items: Sequence[Judged]) -> str:
+    tally = verdict_marks.tally(item.mark.verdict for item in items)
+    counts = ", ".join(f"**{count}** {escape(mark.word)}" for mark, count in tally)
+    scaled = any(item.scaled and item.mark.verdict != "not_run" for item in items)
+    note = (
+        " These verdicts come from reduced data and epochs: they are of directions, orders and "
+        "ratios, and stand for no full reproduction."
+        if scaled
+        else ""
+    )
+    return f"{len(items)} tables, figures and claims: {counts}\\.{note}"
+
+
+def _items(judged: Mapping[str, Sequence[Judged]], titles: Mapping[str, str]) -> str:
+    """A row a paper and kind, a column a verdict."""
+    marks = [MARKS[verdict] for verdict in OF_ITEMS]
+    rows = []
+    for paper, items in judged.items():
+        for kind, word in KINDS.items():
+            found = [item.mark.verdict for item in of_kind(items, kind)]
+            if found:
+                name = _link(titles.get(paper, paper), f"papers/{paper}.html")
+                rows.append([name, word, *(str(found.count(m.verdict) or "") for m in marks)])
+    return table(["Paper", "", *(f"{m.glyph} {escape(m.word)}" for m in marks)], rows, texts=2)
+
+
+def _cells(results: Path, judged: Mapping[str, Sequence[Judged]], titles: Mapping[str, str]) -> str:
+    """The printed cells that were to be measured, by verdict."""
+    rows = []
+    for paper in judged:
+        ledger = read_ledger(results, paper)
+        if ledger is not None:
+            counts = ledger["verdict"].value_counts()
+            numbers = [int(counts.get(verdict, 0)) for verdict in OF_CELLS]
+            name = escape(titles.get(paper, paper))
+            rows.append([name, str(sum(numbers)), *(str(n or "") for n in numbers)])
+    if not rows:
+        return ""
+    heads = [f"{MARKS[v].glyph} {escape(MARKS[v].word)}" for v in OF_CELLS]
+    return "### Printed cells\n\n" + table(["Paper", "own cells", *heads], rows)
+
+
+def _findings(items: Sequence[Judged], verdict: str, titles: Mapping[str, str]) -> str:
+    """The items of one verdict, claims with the strongest evidence first."""
+    found = sorted((i for i in items if i.mark.verdict == verdict), key=_weight)
+    if not found:
+        return ""
+    mark, most = MARKS[verdict], LISTED[verdict]
+    lines = []
+    for item in found[:most]:
+        paper = titles.get(item.paper, item.paper)
+        sure = f" \\({escape(item.shown_share)} of resamples\\)" if item.shown_share else ""
+        lines.append(f"- {_link(f'{paper}, {item.name}', item.page)}: {_said(item)}{sure}")
+    if len(found) > most:
+        lines.append(f"- and {len(found) - most} more")
+    return f"### {mark.glyph} {escape(mark.word.capitalize())}\n\n" + "\n".join(lines)
+
+
+def _weight(item: Judged) -> tuple[bool, float, float]:
+    """Claims before tables and figures; small p first, then a share far from one half."""
+    certain = abs((0.5 if item.share is None else item.share) - 0.5)
+    return item.kind != "claim", 1.0 if item.p is None else item.p, -certain
+
+
+def _said(item: Judged) -> str:
+    text = " ".join((item.statement or item.title).split())
+    short = text if len(text) <= LONGEST else text[: LONGEST - 1].rsplit(" ", 1)[0] + " …"
+    return escape(short)
+
+
+def _not_run(items: Sequence[Judged]) -> str:
+    groups = by_reason(items)
+    if not groups:
+        return ""
+    lines = [f"- {escape(reason)}: {len(found)}" for reason, found in groups]
+    return "### Not run\n\n" + "\n".join(lines)
+
+
+def _link(text: str, target: str) -> str:
+    """A link whose target holds nothing that would end it."""
+    return f"[{escape(text)}]({quote(target, safe='/#')})"
