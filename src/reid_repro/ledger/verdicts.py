@@ -27,11 +27,11 @@ ClaimVerdict = Literal[
     "paper_inconsistent",
     "not_run",
 ]
-Support = Literal["supported", "direction", "opposed", "open", "unknown"]
+Support = Literal["supported", "in_part", "opposed", "open", "unknown"]
 
 WORDS: dict[Support, str] = {
     "supported": "supported",
-    "direction": "supported in direction, not in size",
+    "in_part": "supported in part",
     "opposed": "opposed",
     "open": "open",
     "unknown": "without evidence",
@@ -73,7 +73,8 @@ class Finding:
     applies. `overlap` says that both sides are single trainings whose intervals overlap, or that
     nothing tells their difference from that of two seeds; `close`, that times lie within noise.
     `size` says whether the size that the claim names fits: None where it names none, "unjudged"
-    where sizes are another matter than at paper scale.
+    where sizes are another matter than at paper scale. `coverage` is the share of the rows that the
+    claim compares with which are measured.
     """
 
     holds: bool | None
@@ -84,6 +85,7 @@ class Finding:
     close: bool = False
     size: bool | Literal["unjudged"] | None = None
     unknown: Unknown | None = None
+    coverage: float = 1.0
 
 
 def support(finding: Finding, settings: ClaimSettings) -> Support:
@@ -96,7 +98,9 @@ def support(finding: Finding, settings: ClaimSettings) -> Support:
         return "open"
     if not finding.holds:
         return "opposed"
-    return "supported" if finding.size in (True, None) else "direction"
+    if finding.coverage < settings.part:
+        return "open"
+    return "supported" if finding.size in (True, None) and finding.coverage == 1 else "in_part"
 
 
 def _is_clear(finding: Finding, settings: ClaimSettings) -> bool:
@@ -159,7 +163,7 @@ def _of_whole(whole: Finding, settings: ClaimSettings) -> Judgement:
     share = "" if whole.share is None else f"; it holds in {whole.share:.0%} of the resamples"
     verdicts: dict[Support, ClaimVerdict] = {
         "supported": "reproduced",
-        "direction": "partially",
+        "in_part": "partially",
         "opposed": "not_reproduced",
         "open": "inconclusive",
     }
@@ -175,7 +179,7 @@ def _of_all(findings: Sequence[Finding], settings: ClaimSettings) -> Judgement:
         return _not_run(findings)
     code: Reason | Literal[""] = _commonest(findings).code if count["unknown"] else ""
     reason = _counted(count, len(supports)) + _missing(findings)
-    right = count["supported"] + count["direction"]
+    right = count["supported"] + count["in_part"]
     if count["opposed"]:
         mixed = right >= settings.part * known
         return Judgement("partially" if mixed else "not_reproduced", reason, code)

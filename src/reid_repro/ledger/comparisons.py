@@ -1,0 +1,297 @@
+"""From the elementary tests of a predicate to findings: what is compared, and how sure one can be.
+
+An atom is taken as it stands, but for what another scale or another machine cannot answer: sizes
+of accuracies, and absolute times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from reid_repro.ledger.evidence import OurEvidence
+from reid_repro.ledger.evidence_rankings import Origin, Scored
+from reid_repro.ledger.predicate_conditions import TOLERANCE
+from reid_repro.ledger.predicate_logic import Truth, compared, gain, near
+from reid_repro.ledger.predicate_types import Atom, Unknown
+from reid_repro.ledger.statistics import interval
+from reid_repro.ledger.tests_of_difference import Difference, paired_difference
+from reid_repro.ledger.value import Value, exact
+from reid_repro.ledger.verdicts import Finding
+
+ORDERS = ("<", "<=", ">", ">=")
+Pair = tuple[str, str]  # the origins of two rankings, the one that is expected to be smaller last
+Flags = npt.NDArray[np.bool_]
+
+SIZES = Unknown(
+    "other_scale", "sizes of accuracies are judged at paper scale, on the real datasets"
+)
+ABSOLUTE = Unknown(
+    "other_scale", "an absolute time of another machine: ratios and orders are judged"
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An atom with what is known about it: `pair` is tested where both sides are one ranking.
+
+    `truth` holds where it is true, resample by resample, and is None where that is unknown.
+    """
+
+    atom: Atom
+    finding: Finding
+    truth: Truth | None = None
+    pair: Pair | None = None
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """What both sides were read from."""
+        return tuple(dict.fromkeys(map(Origin.parse, _origins(self.atom))))
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for comparisons that read the same numbers and differ in words alone."""
+        sides = [(v.origins, v.measured) if v else None for v in (self.atom.left, self.atom.right)]
+        if self.finding.size == "unjudged" and self.atom.left:  # whatever size was printed
+            sides[1] = None
+        if self.finding.unknown or not any(sides):
+            return (self.atom.text,)
+        return (self.atom.op, *sides)
+
+
+def comparison(atom: Atom, evidence: OurEvidence) -> Comparison:
+    """What is known about one atom."""
+    if atom.unknown is not None or atom.holds is None:
+        missing = atom.unknown or Unknown("not_run", "a quantity of it is not known")
+        return Comparison(atom, Finding(None, unknown=missing))
+    reason = _out_of_reach(atom, evidence)
+    if reason is not None:
+        return Comparison(atom, Finding(None, unknown=reason))
+    if atom.left is None or atom.right is None:
+        return Comparison(atom, Finding(atom.holds))
+    if atom.op == "near":
+        truth, size, pair = _near(atom, evidence), None, None
+    elif _names_a_size(atom):
+        truth, size, pair = _sized(atom, evidence)
+    else:
+        truth = Truth(*_flags(atom))
+        size, pair = None, _paired(atom.left, atom.right, evidence) if atom.op in ORDERS else None
+    finding = Finding(
+        holds=truth.holds,
+        share=truth.share,
+        resamples=truth.true.size - 1,
+        overlap=_overlaps(atom, pair, evidence),
+        close=_is_close(atom, evidence),
+        size=size,
+    )
+    return Comparison(atom, finding, truth, pair)
+
+
+def paired_test(pair: Pair, evidence: OurEvidence) -> Difference:
+    """The paired randomisation test of the per-query values behind two origins."""
+    settings = evidence.settings.permutations
+    first, second = (_scored(name, evidence) for name in pair)
+    return paired_difference(
+        first.per_query.mean(axis=1),
+        second.per_query.mean(axis=1),
+        first.identities,
+        resamples=settings.resamples,
+        seed=settings.seed,
+        name="|".join(pair),
+    )
+
+
+def joint_share(comparisons: Sequence[Comparison]) -> float | None:
+    """The part of the resamples in which all of what is known holds; None without resamples."""
+    truths = [one.truth.true for one in comparisons if one.truth is not None]
+    size = max((flags.size for flags in truths), default=1)
+    if size == 1:
+        return None
+    together = np.all([np.broadcast_to(flags, (size,)) for flags in truths], axis=0)
+    return float(together[1:].mean())
+
+
+def _origins(atom: Atom) -> tuple[str, ...]:
+    return tuple(name for side in (atom.left, atom.right) if side for name in side.origins)
+
+
+def _parsed(atom: Atom) -> list[Origin]:
+    return [Origin.parse(name) for name in dict.fromkeys(_origins(atom))]
+
+
+def _is_scaled(evidence: OurEvidence) -> bool:
+    return evidence.plan.config.scale != "paper"
+
+
+def _is_accuracy(origins: Sequence[Origin]) -> bool:
+    return bool(origins) and all(origin.kind in ("ranking", "printed") for origin in origins)
+
+
+def _out_of_reach(atom: Atom, evidence: OurEvidence) -> Unknown | None:
+    """Why a size that is known is not held against the printed one."""
+    if atom.op != "near" or atom.left is None or atom.right is None:
+        return None
+    if atom.left.origins and atom.right.origins:
+        return None
+    origins = _parsed(atom)
+    if _is_scaled(evidence) and any(origin.kind == "ranking" for origin in origins):
+        return SIZES
+    timed = [origin for origin in origins if _is_time(origin)]
+    return ABSOLUTE if timed and " / " not in atom.text else None
+
+
+def _is_time(origin: Origin) -> bool:
+    if origin.kind == "time":
+        return origin.metric != "groups"
+    return origin.kind == "cost" or origin.metric == "infer_s_per_img"
+
+
+def _flags(atom: Atom) -> tuple[Flags, Flags]:
+    assert atom.left is not None
+    assert atom.right is not None
+    truth = compared(atom.op, atom.left, atom.right)
+    return truth.true, truth.false
+
+
+def _near(atom: Atom, evidence: OurEvidence) -> Truth:
+    """Two accuracies that are the same in print are the same here within the noise of trainings."""
+    assert atom.left is not None
+    assert atom.right is not None
+    tolerance = TOLERANCE if atom.tolerance is None else atom.tolerance
+    return near(atom.left, atom.right, _widened(tolerance, atom, evidence))
+
+
+def _widened(tolerance: float, atom: Atom, evidence: OurEvidence) -> float:
+    """A tolerance of rounding alone becomes the band of the settings."""
+    origins = _parsed(atom)
+    if tolerance > TOLERANCE or not _is_accuracy(origins):
+        return tolerance
+    band = evidence.settings.values.band
+    return max(band.of(origin.metric) for origin in origins)
+
+
+def _names_a_size(atom: Atom) -> bool:
+    """Whether an atom says by how much an accuracy is better: a gain, or a difference's bound."""
+    if atom.op == "gain":
+        return True
+    assert atom.left is not None
+    assert atom.right is not None
+    return (
+        atom.op in (">", ">=")
+        and len(atom.left.origins) >= 2
+        and not atom.right.origins
+        and atom.right.measured > 0
+        and _is_accuracy(_parsed(atom))
+    )
+
+
+def _sized(
+    atom: Atom, evidence: OurEvidence
+) -> tuple[Truth, bool | Literal["unjudged"], Pair | None]:
+    """Direction, size and pair of a difference that has a printed size."""
+    left, right = atom.left, atom.right
+    assert left is not None
+    assert right is not None
+    sign = 1.0 if right.measured > 0 else -1.0
+    direction = compared(">", left * sign, exact(0.0))
+    pair = None
+    if len(left.origins) == 2:
+        names = left.origins if sign > 0 else left.origins[::-1]
+        pair = _of_difference(left * sign, names, evidence)
+    if _is_scaled(evidence):
+        return direction, "unjudged", pair
+    if atom.op == "gain":
+        tolerance = TOLERANCE if atom.tolerance is None else atom.tolerance
+        fits = gain(left, right, _widened(tolerance, atom, evidence))
+    else:
+        fits = compared(atom.op, left, right)
+    certainty = evidence.settings.claims.certainty
+    return direction, bool(fits.holds and (fits.share is None or fits.share >= certainty)), pair
+
+
+def _of_difference(value: Value, names: tuple[str, ...], evidence: OurEvidence) -> Pair | None:
+    """The two rankings whose difference a value is; None where it is another function of them."""
+    first, second = names
+    for pair in ((first, second), (second, first)):
+        found = [evidence.scored(name) for name in pair]
+        if None in found or not _alike(*(one for one in found if one)):
+            return None
+        a, b = (one.value.measured for one in found if one)
+        if math.isclose(a - b, value.measured, rel_tol=1e-9, abs_tol=1e-9):
+            return pair
+    return None
+
+
+def _paired(left: Value, right: Value, evidence: OurEvidence) -> Pair | None:
+    """The rankings behind two sides that are each one of them, unchanged, on the same queries."""
+    if len(left.origins) != 1 or len(right.origins) != 1 or left.origins == right.origins:
+        return None
+    found = [evidence.scored(side.origins[0]) for side in (left, right)]
+    first, second = found
+    if first is None or second is None or not _alike(first, second):
+        return None
+    # An offset or factor is left to the resamples: the test is of no difference at all.
+    same = (first.value.measured, second.value.measured) == (left.measured, right.measured)
+    return (left.origins[0], right.origins[0]) if same else None
+
+
+def _alike(first: Scored, second: Scored) -> bool:
+    return (
+        first.value.resamples > 0
+        and second.value.resamples > 0
+        and np.array_equal(first.identities, second.identities)
+        and _place(first) == _place(second)
+    )
+
+
+def _place(scored: Scored) -> tuple[str, ...]:
+    origin = Origin.parse(scored.value.origins[0])
+    return origin.kind, origin.dataset, origin.subset
+
+
+def _scored(name: str, evidence: OurEvidence) -> Scored:
+    found = evidence.scored(name)
+    assert found is not None, name
+    return found
+
+
+def _overlaps(atom: Atom, pair: Pair | None, evidence: OurEvidence) -> bool:
+    """Whether single trainings are compared whose intervals overlap.
+
+    With one seed nothing tells how far two trainings with the same settings lie apart. Rankings of
+    the same networks share whatever their seed brought.
+    """
+    found = [(o, evidence.scored(str(o))) for o in _parsed(atom) if o.needs_data]
+    scored = [one for _, one in found if one is not None]
+    trainings = {(origin.run, origin.dataset) for origin, _ in found}
+    measured = any(origin.kind == "measure" for origin, _ in found)
+    if not scored or min(one.seeds for one in scored) > 1:
+        return False
+    if len(trainings) < 2 and not (measured and len(found) > 1):
+        return False
+    if pair is None and len(scored) != 2:
+        return True
+    level = evidence.settings.claims.level
+    sides = scored if pair is None else [_scored(name, evidence) for name in pair]
+    ends = [interval(one.value.samples, level) for one in sides]
+    if None in ends:
+        return True
+    (a_low, a_high), (b_low, b_high) = (end for end in ends if end is not None)
+    return a_low <= b_high and b_low <= a_high
+
+
+def _is_close(atom: Atom, evidence: OurEvidence) -> bool:
+    """Whether an order of times lies within the noise of timing."""
+    if atom.op not in ORDERS or atom.left is None or atom.right is None:
+        return False
+    if not any(_is_time(origin) for origin in _parsed(atom)):
+        return False
+    left, right = atom.left.measured, atom.right.measured
+    if left <= 0 or right <= 0:
+        return False
+    return abs(math.log(left / right)) < math.log1p(evidence.settings.claims.time_noise)
