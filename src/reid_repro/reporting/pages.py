@@ -16,45 +16,26 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reid_repro import __version__, deviations
-from reid_repro.deviations import Deviation
 from reid_repro.files import read_json
 from reid_repro.paths import metrics_file, sweep_file, timing_file
 from reid_repro.plan import Plan
-from reid_repro.reporting import cards, formats, provenance, sections, theme, times
+from reid_repro.reporting import (
+    cards,
+    claims_view,
+    formats,
+    matrix,
+    paper_page,
+    provenance,
+    spending,
+    theme,
+    verdict_marks,
+)
 from reid_repro.reporting.assets import Assets, write
-from reid_repro.reporting.provenance import Download, Item, RunView
 from reid_repro.reporting.stages import stages
-from reid_repro.reporting.tables import ResultTable, as_json, dataset_title, read_long, result_table
-from reid_repro.rows import every_single, left_out, swept_runs
+from reid_repro.reporting.tables import dataset_title
+from reid_repro.rows import every_single, swept_runs
 
 SOURCES = Path("report")  # templates/ and static/ lie here
-
-
-@dataclass(frozen=True)
-class Paper:
-    """One paper with everything its page shows."""
-
-    name: str
-    title: str
-    summary: str
-    tables: tuple[ResultTable, ...]
-    left_out: tuple[str, ...]  # titles of the tables that are not run
-    figures: tuple[sections.Vector, ...]
-    time_tables: tuple[times.TimeTable, ...]
-    experiments: tuple[sections.Experiment, ...]
-    deviations: tuple[Deviation, ...]
-    runs: tuple[RunView, ...]
-
-    @property
-    def page(self) -> str:
-        """The page of this paper, from the front page."""
-        return f"papers/{self.name}.html"
-
-    @property
-    def highlights(self) -> tuple[sections.Experiment, ...]:
-        """What the front page shows: the first variant on every dataset."""
-        first = self.experiments[0].variant if self.experiments else ""
-        return tuple(one for one in self.experiments if one.variant == first)
 
 
 @dataclass(frozen=True)
@@ -75,7 +56,16 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
     """
     assets = Assets()
     runs = provenance.read_runs(plan, results)
-    papers = [_paper(plan, name, results, assets, runs) for name in plan.config.papers]
+    printed = paper_page.read_printed(plan, results)
+    judged = claims_view.read_claims(results) if printed else {}
+    papers = [
+        paper_page.paper_page(
+            plan, name, results, assets, runs, judged.get(name, ()), printed.get(name)
+        )
+        for name in plan.config.papers
+    ]
+    summary = provenance.summary(plan, runs, _metrics(plan, results))
+    verdicts = matrix.matrix(plan, judged)
     common: dict[str, Any] = {
         "plan": plan,
         "origins": cards.origins(results, plan.datasets),
@@ -86,7 +76,7 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
         "papers": papers,
         "stages": stages(plan, results, assets),
         "runs": runs,
-        "summary": provenance.summary(plan, runs, _metrics(plan, results)),
+        "summary": summary,
         "version": __version__,
     }
     environment = _environment(sources)
@@ -109,6 +99,12 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
     pages["index.html"] = environment.get_template("index.html").render(
         common,
         datasets=cards.dataset_cards(plan, results, assets),
+        matrix=verdicts,
+        unrun_items=matrix.unrun_items(verdicts),
+        unrun_cells=matrix.unrun_cells(plan, printed),
+        errata=matrix.errata(plan, judged),
+        spent=spending.spent(plan, results, runs, summary),
+        settings=_settings_digest(results) if printed else "",
         not_run=_not_run(plan),
         deviations=deviations.of_paper(deviations.read(), "all"),
         root="",
@@ -138,57 +134,6 @@ def _metrics(plan: Plan, results: Path) -> list[dict[str, Any]]:
     return facts + [read_json(file) | {"seconds": {}} for file in timed]
 
 
-def _paper(plan: Plan, name: str, results: Path, assets: Assets, runs: list[RunView]) -> Paper:
-    settings = plan.papers[name]
-    return Paper(
-        name=name,
-        title=settings.title,
-        summary=settings.summary,
-        tables=tuple(
-            _table(plan, name, table, results, assets)
-            for table in plan.tables_of(name)
-            if table in settings.tables
-        ),
-        left_out=tuple(
-            config.title
-            for table, config in settings.tables.items()
-            if table not in plan.tables_of(name)
-        ),
-        figures=tuple(
-            sections.sweep_figure(plan, name, figure, results, assets)
-            for figure in plan.tables_of(name)
-            if figure in settings.figures
-        ),
-        time_tables=tuple(
-            times.time_table(plan, name, table, results, assets) for table in settings.time_tables
-        ),
-        experiments=tuple(sections.experiments(plan, name, results, assets)),
-        deviations=deviations.of_paper(deviations.read(), name),
-        runs=tuple(run for run in runs if run.name in {str(one) for one in plan.runs_of(name)}),
-    )
-
-
-def _table(plan: Plan, paper: str, table: str, results: Path, assets: Assets) -> ResultTable:
-    file = results / "tables" / paper / f"{table}.csv"
-    frame = read_long(file)
-    downloads = (
-        Download("CSV", assets.copy(file, f"tables/{paper}/{table}.csv")),
-        Download("JSON", assets.text(as_json(frame), f"tables/{paper}/{table}.json")),
-    )
-    return result_table(
-        frame,
-        plan.papers[paper].tables[table],
-        plan,
-        name=f"table-{paper}-{table}",
-        left_out=left_out(plan, paper, table),
-        item=Item(
-            sources=(provenance.source(results, file),),
-            downloads=downloads,
-            command=provenance.command(plan, provenance.shown(results, file)),
-        ),
-    )
-
-
 def _not_run(plan: Plan) -> list[NotRun]:
     return [
         NotRun(
@@ -201,6 +146,11 @@ def _not_run(plan: Plan) -> list[NotRun]:
         for scale, names in paper.datasets.items()
         if scale != plan.config.scale and names
     ]
+
+
+def _settings_digest(results: Path) -> str:
+    """What names the settings of the verdicts."""
+    return str(read_json(results / claims_view.FILE).get("settings_digest") or "")[:12]
 
 
 def _environment(sources: Path) -> Environment:
@@ -216,6 +166,7 @@ def _environment(sources: Path) -> Environment:
         name: getattr(formats, name)
         for name in ("count", "day", "duration", "memory", "millions", "percent", "plural")
     }
+    environment.globals["marks"] = verdict_marks
     environment.globals |= _inlined(sources / "static")
     return environment
 

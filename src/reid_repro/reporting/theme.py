@@ -45,6 +45,17 @@ PAGE: Final[dict[str, tuple[str, str]]] = {
     "link": ("#0b5a97", "#7cc0f2"),
     "right": ("#0b62a4", "#62b5ec"),
     "wrong": ("#b94700", "#ff9a4d"),
+    # Verdicts: the colour only repeats what the glyph says.
+    "v-reproduced": ("#0b62a4", "#62b5ec"),
+    "v-partially": ("#00755a", "#3ecda2"),
+    "v-not_reproduced": ("#b94700", "#ff9a4d"),
+    "v-inconclusive": ("#6a5a00", "#e0c94a"),
+    "v-paper_inconsistent": ("#9b3a78", "#e796c8"),
+    "v-not_run": ("#59626b", "#a4adb6"),
+    "v-exceeds": ("#00755a", "#3ecda2"),
+    "v-below": ("#b94700", "#ff9a4d"),
+    "v-scaled": ("#4f5b66", "#b6c2cc"),
+    "v-measured": ("#4f5b66", "#b6c2cc"),
     "caution": ("#fff3d6", "#33290f"),
     "caution-ink": ("#6b4a00", "#f3d48a"),
 }
@@ -61,6 +72,7 @@ def page_css() -> str:
         for role in COLOURS
         for kind, prop in (("s", "stroke"), ("f", "fill"))
     )
+    classes += "".join(f".{role}{{--v:var(--{role})}}" for role in PAGE if role.startswith("v-"))
     return (
         f":root{{color-scheme:light;{light_css}}}\n"
         "@media screen and (prefers-color-scheme:dark){:root:not([data-theme=light])"

@@ -1,0 +1,191 @@
+"""The front page: the verdict of every item at a glance, what was not run, what papers contradict.
+
+The matrix has a row a paper and a column each for its tables, figures and claims; every item is a
+mark that leads to its place on the paper's page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reid_repro.ledger import printed
+from reid_repro.plan import Plan
+from reid_repro.reporting import claims_view, verdict_marks
+from reid_repro.reporting.claims_view import KINDS, Judged
+from reid_repro.reporting.ledger_tables import PrintedTable
+from reid_repro.reporting.verdict_marks import Mark
+
+DECIDED = ("reproduced", "partially", "not_reproduced")
+FINDINGS = 4  # a paper on the front page
+
+
+@dataclass(frozen=True)
+class MatrixCell:
+    """The items of one kind of one paper."""
+
+    kind: str
+    items: tuple[Judged, ...]
+    tally: tuple[tuple[Mark, int], ...]
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """One paper."""
+
+    paper: str
+    title: str
+    short: str
+    cells: tuple[MatrixCell, ...]
+
+    @property
+    def findings(self) -> tuple[Judged, ...]:
+        """Items that say most: what was decided, summaries of tables and figures first."""
+        items = [item for cell in self.cells for item in cell.items]
+        known = [item for item in items if item.mark.verdict in DECIDED]
+        return tuple(_spread(known, FINDINGS))
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The verdicts of all papers."""
+
+    kinds: tuple[str, ...]
+    rows: tuple[MatrixRow, ...]
+    tally: tuple[tuple[Mark, int], ...]
+
+    @property
+    def total(self) -> int:
+        """The number of items."""
+        return sum(count for _, count in self.tally)
+
+    @property
+    def scaled(self) -> bool:
+        """Whether any verdict comes from reduced data or epochs."""
+        return any(
+            item.scaled and item.mark.verdict != "not_run"
+            for row in self.rows
+            for cell in row.cells
+            for item in cell.items
+        )
+
+
+@dataclass(frozen=True)
+class Unrun:
+    """What shares a reason: items of the matrix, or printed cells."""
+
+    reason: str
+    items: tuple[Judged, ...]
+
+
+@dataclass(frozen=True)
+class UnrunCells:
+    """Printed cells that share a reason and the command that makes them."""
+
+    reason: str
+    command: str
+    cells: int
+    tables: tuple[tuple[str, str, str], ...]  # paper's short title, table, link
+
+
+@dataclass(frozen=True)
+class Erratum:
+    """A place where a paper contradicts itself, the data or another paper."""
+
+    papers: str
+    where: str
+    statement: str
+    evidence: str
+    link: str  # to the claim it concerns, if there is one
+
+
+def short_title(title: str) -> str:
+    """'CHCA: cascaded context attention' -> 'CHCA'."""
+    return title.partition(":")[0]
+
+
+def matrix(plan: Plan, judged: Mapping[str, Sequence[Judged]]) -> Matrix:
+    """The verdicts of the plan's papers, in its order."""
+    rows = []
+    for paper in plan.config.papers:
+        items = judged.get(paper)
+        if not items:
+            continue
+        cells = [
+            MatrixCell(kind, tuple(found), verdict_marks.tally(i.mark.verdict for i in found))
+            for kind in KINDS
+            for found in [claims_view.of_kind(items, kind)]
+        ]
+        title = plan.papers[paper].title
+        rows.append(MatrixRow(paper, title, short_title(title), tuple(cells)))
+    verdicts = (i.mark.verdict for row in rows for cell in row.cells for i in cell.items)
+    return Matrix(tuple(KINDS.values()), tuple(rows), verdict_marks.tally(verdicts))
+
+
+def unrun_items(found: Matrix) -> list[Unrun]:
+    """Items without a verdict, by reason."""
+    items = [item for row in found.rows for cell in row.cells for item in cell.items]
+    return [Unrun(reason, tuple(group)) for reason, group in claims_view.by_reason(items)]
+
+
+def unrun_cells(plan: Plan, tables: Mapping[str, Mapping[str, PrintedTable]]) -> list[UnrunCells]:
+    """Printed cells without a value of ours, by reason and command, the most first."""
+    groups: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
+    for paper, of_paper in tables.items():
+        for label, table in of_paper.items():
+            for missing in table.missing:
+                key = (missing.reason, missing.command)
+                groups.setdefault(key, []).append((paper, label, missing.cells))
+    found = [
+        UnrunCells(
+            reason=reason,
+            command=command,
+            cells=sum(cells for _, _, cells in places),
+            tables=tuple(
+                dict.fromkeys(
+                    (
+                        short_title(plan.papers[paper].title),
+                        label,
+                        f"papers/{paper}.html#{claims_view.anchor(paper, 'table', label)}",
+                    )
+                    for paper, label, _ in places
+                )
+            ),
+        )
+        for (reason, command), places in groups.items()
+    ]
+    return sorted(found, key=lambda group: -group.cells)
+
+
+def errata(plan: Plan, judged: Mapping[str, Sequence[Judged]]) -> list[Erratum]:
+    """The contradictions that concern the judged papers, each with the claim it is about."""
+    found = []
+    for one in printed.read_errata(plan.workflow):
+        names = [name for name in one.papers if name in judged and name in plan.papers]
+        if not names:
+            continue
+        titles = (short_title(plan.papers[name].title) for name in names)
+        items = [item for name in names for item in judged[name]]
+        found.append(
+            Erratum(
+                papers=" / ".join(titles),
+                where=one.section,
+                statement=one.statement,
+                evidence=one.evidence,
+                link=next((item.page for item in items if item.label == one.id), ""),
+            )
+        )
+    return found
+
+
+def _spread(items: Sequence[Judged], number: int) -> Iterable[Judged]:
+    """The first of each verdict in turn, so that what failed stands beside what held."""
+    by_verdict: dict[str, list[Judged]] = {}
+    for item in items:
+        by_verdict.setdefault(item.mark.verdict, []).append(item)
+    chosen: list[Judged] = []
+    while len(chosen) < number and any(by_verdict.values()):
+        for queue in by_verdict.values():
+            if queue and len(chosen) < number:
+                chosen.append(queue.pop(0))
+    return chosen
