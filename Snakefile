@@ -9,6 +9,7 @@ include: "rules/common.smk"
 include: "rules/common_data.smk"
 include: "rules/common_targets.smk"
 include: "rules/common_detection.smk"
+include: "rules/common_measures.smk"
 
 
 wildcard_constraints:
@@ -52,6 +53,8 @@ rule all:
         all_metrics(),
         all_tables(),
         all_figures(),
+        all_measures(),
+        all_looks(),
         all_pages(),
 
 
@@ -93,6 +96,8 @@ rule tables:
     input:
         all_tables(),
         all_figures(),
+        all_measures(),
+        all_looks(),
         "results/tables/summary.json",
 
 
@@ -102,5 +107,6 @@ include: "rules/train.smk"
 include: "rules/features.smk"
 include: "rules/rerank.smk"
 include: "rules/timings.smk"
+include: "rules/measures.smk"
 include: "rules/tables.smk"
 include: "rules/report.smk"

@@ -45,7 +45,10 @@ rule figures:
         metrics_of_variant,
         rankings_of_variant,
         histories_of_variant,
-        code=code("ledger/*.py", "reporting/*.py", "phases/figures.py"),
+        peer_of_variant,
+        code=code(
+            "ledger/*.py", "reporting/*.py", "phases/figures.py", "measures/recipes.py"
+        ),
     output:
         "results/figures/{paper}/{variant}/{dataset}/cmc.svg",
         "results/figures/{paper}/{variant}/{dataset}/training.svg",

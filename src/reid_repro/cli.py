@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from reid_repro import cli_data, cli_detection, cli_report
+from reid_repro import cli_data, cli_detection, cli_measures, cli_report
 from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads, plan_of
 from reid_repro.console import job, logged
 from reid_repro.memory import keep_memory
@@ -22,6 +22,7 @@ app = typer.Typer(
     help="Reproduce re-identification papers, phase by phase. Run it at the repository's root.",
 )
 app.add_typer(cli_detection.app)
+app.add_typer(cli_measures.app)
 app.add_typer(cli_report.app)
 app.add_typer(cli_data.app, name="data")
 

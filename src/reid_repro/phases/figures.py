@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from reid_repro.measures.recipes import compared
 from reid_repro.paths import metrics_file
 from reid_repro.plan import Plan, Run
 from reid_repro.reporting.figures import cmc_figure, ranked_lists, training_figure
+from reid_repro.reporting.ranked import Peer
 
 
 def run(plan: Plan, paper: str, variant: str, dataset: str, results: Path) -> None:
@@ -30,4 +33,20 @@ def run(plan: Plan, paper: str, variant: str, dataset: str, results: Path) -> No
         [metrics_file(results, first, shown, name) for name in rerankers],
         [results / "rankings" / str(first) / shown / f"{name}.parquet" for name in rerankers],
         out / "ranked.webp",
+        peer=_peer(plan, first, shown, results),
+    )
+
+
+def _peer(plan: Plan, run: Run, subset: str, results: Path) -> Peer | None:
+    """What a paper's main variant is held against; None for its other variants."""
+    pair = compared(plan, run.paper, run.dataset)
+    if pair is None or pair[0] != run.variant or "none" not in plan.rerankers_of(run.paper):
+        return None
+    other = replace(run, variant=pair[1])
+    variants = plan.papers[run.paper].variants
+    return Peer(
+        metrics=metrics_file(results, other, subset, "none"),
+        ranking=results / "rankings" / str(other) / subset / "none.parquet",
+        title=variants[other.variant].title,
+        own_title=variants[run.variant].title,
     )

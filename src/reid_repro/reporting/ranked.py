@@ -1,14 +1,15 @@
 """Ranked lists: for chosen queries, the first answers of every re-ranker, with thumbnails.
 
-The queries are chosen by rule, never by hand: some at random with a fixed seed, those the
-baseline answers worst, and those that the last re-ranker changes most. The thumbnails go into one
-sprite; the JSON beside it says which image stands where and what each answer was.
+The queries are chosen by rule, never by hand: some at random with a fixed seed, those that are
+answered worst, and those that change most, from the variant that a paper starts from to the one
+that it proposes, or from no re-ranking to the best of it. The thumbnails go into one sprite; the
+JSON beside it says which image stands where and what each answer was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,23 @@ from reid_repro.reporting.sprites import Grid, fit, sheet, write_webp
 EACH = 4  # queries by each rule
 SEED = 0
 COLUMNS = 16
+PEER = "peer"  # how the JSON names the ranking of the other variant
 TILE = {"vehicle": (80, 80), "pedestrian": (56, 112)}
 RULES = {
     "random": f"drawn at random (seed {SEED})",
-    "worst": "lowest AP of the baseline",
-    "change": "largest change of AP from the baseline to the last re-ranker",
+    "worst": "lowest AP of {first}",
+    "change": "largest change of AP from {first} to {second}",
 }
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The same ranking of another variant, to be shown first and compared with; and both titles."""
+
+    metrics: Path
+    ranking: Path
+    title: str
+    own_title: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,12 @@ class _System:
 
 
 def ranked_lists(
-    dataset: Path, metrics: Sequence[Path], rankings: Sequence[Path], out: Path
+    dataset: Path,
+    metrics: Sequence[Path],
+    rankings: Sequence[Path],
+    out: Path,
+    *,
+    peer: Peer | None = None,
 ) -> None:
     """Write the sprite `out` (.webp) and `out.with_suffix(".json")`.
 
@@ -53,13 +70,16 @@ def ranked_lists(
             first is the baseline unless one is called `none`.
         rankings: ranking files of the same re-rankers, in any order.
         out: the sprite.
+        peer: what the run's baseline is held against, where it is not its own re-rankers.
 
     Raises:
         UserError: no metrics, or a re-ranker without a ranking file.
     """
     systems = _systems(metrics, rankings, out)
-    baseline = next((system for system in systems if system.name == "none"), systems[0])
-    chosen = _choose(baseline.ap, systems[-1].ap)
+    first, second = _compared(systems, peer)
+    if peer is not None:
+        systems = [first, *(second if one.name == second.name else one for one in systems)]
+    chosen = _choose(first.ap, second.ap)
     facts = read_json(dataset / "dataset.json")
     store = ImageStore.open(dataset)
     queries = [_query(number, rule, systems, store.images) for number, rule in chosen]
@@ -75,11 +95,13 @@ def ranked_lists(
         out.with_suffix(".json"),
         {
             "dataset": facts["name"],
-            "baseline": baseline.name,
-            "last": systems[-1].name,
+            "baseline": first.name,
+            "best": second.name,
             "titles": {system.name: system.title for system in systems},
             "rules": {
-                rule: text for rule, text in RULES.items() if any(rule == r for _, r in chosen)
+                rule: text.format(first=first.title, second=second.title)
+                for rule, text in RULES.items()
+                if any(rule == r for _, r in chosen)
             },
             "sprite": {
                 "size": list(size),
@@ -89,6 +111,18 @@ def ranked_lists(
             "queries": queries,
         },
     )
+
+
+def _compared(systems: list[_System], peer: Peer | None) -> tuple[_System, _System]:
+    """What the rules start from, and what they compare it with."""
+    baseline = next((system for system in systems if system.name == "none"), systems[0])
+    if peer is None:
+        others = [system for system in systems if system is not baseline] or [baseline]
+        return baseline, max(others, key=lambda system: float(system.ap.mean()))
+    per_query = read_parquet(per_query_file(peer.metrics)).set_index("query")["AP"]
+    ranking = read_parquet(peer.ranking).sort_values(["query", "rank"], kind="stable")
+    other = _System(PEER, peer.title, per_query.sort_index(), ranking)
+    return other, replace(baseline, title=peer.own_title)
 
 
 def _systems(metrics: Sequence[Path], rankings: Sequence[Path], out: Path) -> list[_System]:
@@ -107,12 +141,12 @@ def _systems(metrics: Sequence[Path], rankings: Sequence[Path], out: Path) -> li
     return systems
 
 
-def _choose(baseline: pd.Series, last: pd.Series) -> list[tuple[int, str]]:
+def _choose(baseline: pd.Series, other: pd.Series) -> list[tuple[int, str]]:
     """(query, rule), no query twice: random ones first, then the worst, then the most changed."""
     queries = baseline.index.to_numpy()
     drawn = np.random.default_rng(SEED).choice(queries, min(EACH, len(queries)), replace=False)
     worst = baseline.sort_values(kind="stable").index
-    change = (last - baseline).dropna()
+    change = (other - baseline).dropna()
     most = change[change != 0].abs().sort_values(ascending=False, kind="stable").index
     chosen: dict[int, str] = {}
     for rule, order in (("random", np.sort(drawn)), ("worst", worst), ("change", most)):
