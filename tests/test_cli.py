@@ -55,11 +55,11 @@ def test_a_mistake_is_one_line_and_status_one(
 
 
 def test_the_plan_lists_runs_and_takes_overrides_from_both_sides(repository: Path) -> None:
-    assert RUN in CliRunner().invoke(app, ["plan"]).stdout.splitlines()
-    two = CliRunner().invoke(app, ["plan", "--config", "seeds: [0, 1]"]).stdout
+    assert RUN in CliRunner().invoke(app, ["plan", "--runs"]).stdout.splitlines()
+    two = CliRunner().invoke(app, ["plan", "--runs", "--config", "seeds: [0, 1]"]).stdout
     environment = {"REID_REPRO_CONFIG": '{"seeds": [0, 1]}'}
-    assert two == CliRunner().invoke(app, ["plan"], env=environment).stdout
-    one = CliRunner().invoke(app, ["plan"]).stdout.splitlines()
+    assert two == CliRunner().invoke(app, ["plan", "--runs"], env=environment).stdout
+    one = CliRunner().invoke(app, ["plan", "--runs"]).stdout.splitlines()
     assert len(two.splitlines()) == 2 * len(one)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from reid_repro import cli_data, cli_detection, cli_measures, cli_report
+from reid_repro import cli_compare, cli_data, cli_detection, cli_measures, cli_plan, cli_report
 from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads, plan_of
 from reid_repro.console import job, logged
 from reid_repro.memory import keep_memory
@@ -24,7 +24,10 @@ app = typer.Typer(
 app.add_typer(cli_detection.app)
 app.add_typer(cli_measures.app)
 app.add_typer(cli_report.app)
+app.add_typer(cli_compare.app)
 app.add_typer(cli_data.app, name="data")
+app.add_typer(cli_plan.app)
+app.add_typer(cli_plan.ledger, name="ledger")
 
 
 @app.command()
@@ -176,14 +179,6 @@ def samples(dataset: str, results: Results = DEFAULT_RESULTS, log: Log = None) -
         from reid_repro.reporting.figures import samples as draw
 
         draw(results / "data" / dataset, results / "figures" / "samples" / f"{dataset}.webp")
-
-
-@app.command()
-def plan(config: Overrides = "{}") -> None:
-    """List the runs that the configuration asks for."""
-    with logged(None):
-        for run in plan_of(config).runs:
-            print(run)
 
 
 @app.command()
