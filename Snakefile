@@ -10,6 +10,7 @@ include: "rules/common_data.smk"
 include: "rules/common_targets.smk"
 include: "rules/common_detection.smk"
 include: "rules/common_measures.smk"
+include: "rules/common_judge.smk"
 
 
 wildcard_constraints:
@@ -55,6 +56,7 @@ rule all:
         all_figures(),
         all_measures(),
         all_looks(),
+        all_judged(),
         all_pages(),
 
 
@@ -98,6 +100,7 @@ rule tables:
         all_figures(),
         all_measures(),
         all_looks(),
+        all_judged(),
         "results/tables/summary.json",
 
 
@@ -109,4 +112,5 @@ include: "rules/rerank.smk"
 include: "rules/timings.smk"
 include: "rules/measures.smk"
 include: "rules/tables.smk"
+include: "rules/judge.smk"
 include: "rules/report.smk"

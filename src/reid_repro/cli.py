@@ -10,7 +10,15 @@ from typing import Annotated
 
 import typer
 
-from reid_repro import cli_compare, cli_data, cli_detection, cli_measures, cli_plan, cli_report
+from reid_repro import (
+    cli_compare,
+    cli_data,
+    cli_detection,
+    cli_judge,
+    cli_measures,
+    cli_plan,
+    cli_report,
+)
 from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads, plan_of
 from reid_repro.console import job, logged
 from reid_repro.memory import keep_memory
@@ -23,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_detection.app)
 app.add_typer(cli_measures.app)
+app.add_typer(cli_judge.app)
 app.add_typer(cli_report.app)
 app.add_typer(cli_compare.app)
 app.add_typer(cli_data.app, name="data")

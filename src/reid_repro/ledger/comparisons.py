@@ -7,7 +7,7 @@ of accuracies, and absolute times.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +30,10 @@ Flags = npt.NDArray[np.bool_]
 
 SIZES = Unknown(
     "other_scale", "sizes of accuracies are judged at paper scale, on the real datasets"
+)
+CALIBRATED = Unknown(
+    "unspecified",
+    "thresholds are set here so that the printed numbers of groups come out: these show nothing",
 )
 ABSOLUTE = Unknown(
     "other_scale", "an absolute time of another machine: ratios and orders are judged"
@@ -80,7 +84,7 @@ def comparison(atom: Atom, evidence: OurEvidence) -> Comparison:
         truth, size, pair = _sized(atom, evidence)
     else:
         truth = Truth(*_flags(atom))
-        size, pair = None, _paired(atom.left, atom.right, evidence) if atom.op in ORDERS else None
+        size, pair = None, _paired(atom, atom.left, atom.right, evidence)
     finding = Finding(
         holds=truth.holds,
         share=truth.share,
@@ -90,6 +94,14 @@ def comparison(atom: Atom, evidence: OurEvidence) -> Comparison:
         size=size,
     )
     return Comparison(atom, finding, truth, pair)
+
+
+def paired_tests(pairs: Iterable[Pair], evidence: OurEvidence) -> dict[Pair, Difference]:
+    """The test of each pair; a pair and its reverse are one test."""
+    found: dict[Pair, Difference] = {}
+    for pair in dict.fromkeys((min(pair), max(pair)) for pair in pairs):
+        found[pair] = paired_test(pair, evidence)
+    return found
 
 
 def paired_test(pair: Pair, evidence: OurEvidence) -> Difference:
@@ -134,11 +146,13 @@ def _is_accuracy(origins: Sequence[Origin]) -> bool:
 
 def _out_of_reach(atom: Atom, evidence: OurEvidence) -> Unknown | None:
     """Why a size that is known is not held against the printed one."""
-    if atom.op != "near" or atom.left is None or atom.right is None:
-        return None
-    if atom.left.origins and atom.right.origins:
+    if atom.left is None or atom.right is None or (atom.left.origins and atom.right.origins):
         return None
     origins = _parsed(atom)
+    if atom.op in ORDERS and any(origin.metric == "groups" for origin in origins):
+        return CALIBRATED
+    if atom.op != "near":
+        return None
     if _is_scaled(evidence) and any(origin.kind == "ranking" for origin in origins):
         return SIZES
     timed = [origin for origin in origins if _is_time(origin)]
@@ -227,9 +241,12 @@ def _of_difference(value: Value, names: tuple[str, ...], evidence: OurEvidence) 
     return None
 
 
-def _paired(left: Value, right: Value, evidence: OurEvidence) -> Pair | None:
+def _paired(atom: Atom, left: Value, right: Value, evidence: OurEvidence) -> Pair | None:
     """The rankings behind two sides that are each one of them, unchanged, on the same queries."""
     if len(left.origins) != 1 or len(right.origins) != 1 or left.origins == right.origins:
+        return None
+    tie = left.measured == right.measured
+    if atom.op not in ORDERS or (tie and atom.op in ("<=", ">=")):  # no difference to be tested
         return None
     found = [evidence.scored(side.origins[0]) for side in (left, right)]
     first, second = found

@@ -35,8 +35,9 @@ def code_of(source: CellSource) -> Reason:
 class OurEvidence:
     """What this project measured for one paper.
 
-    `rankings` is shared by the papers, so that files are read once. `left_out` and `compared` name
-    the rows that columns of the predicate at hand lack, and have: cleared by `ask`.
+    `rankings` is shared by the papers, so that files are read once. Of the predicate at hand,
+    `left_out` and `compared` name the cells that its columns lack, and have, and `commands` what
+    would make cells that are missing; `ask` clears them.
     """
 
     plan: Plan
@@ -46,6 +47,7 @@ class OurEvidence:
     rankings: Rankings
     left_out: set[CellKey] = field(default_factory=set)
     compared: set[CellKey] = field(default_factory=set)
+    commands: dict[str, None] = field(default_factory=dict)
     _datasets: tuple[str, ...] = ()
 
     @property
@@ -92,6 +94,7 @@ class OurEvidence:
         """Get ready for a predicate about `datasets`, in the printed words."""
         self.left_out.clear()
         self.compared.clear()
+        self.commands.clear()
         self._datasets = self._measured_on(datasets)
 
     def _measured_on(self, datasets: tuple[str, ...]) -> tuple[str, ...]:
@@ -139,6 +142,8 @@ class OurEvidence:
         Unknown where it is not planned here.
         """
         if not source.planned:
+            if source.command:
+                self.commands[source.command] = None
             reason = source.reason or "nothing in workflow/papers answers it"
             raise Unknown(code_of(source), reason)
         match source.kind:

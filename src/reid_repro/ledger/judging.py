@@ -19,7 +19,7 @@ from reid_repro.ledger.evidence import OurEvidence
 from reid_repro.ledger.evidence_rankings import Rankings
 from reid_repro.ledger.paper_evidence import PaperEvidence
 from reid_repro.ledger.predicate_syntax import parsed
-from reid_repro.ledger.predicate_types import Outcome
+from reid_repro.ledger.predicate_types import Outcome, Unknown
 from reid_repro.ledger.predicates import evaluate
 from reid_repro.ledger.statistics import interval
 from reid_repro.ledger.tests_of_difference import Difference, holm
@@ -28,8 +28,11 @@ from reid_repro.ledger.verdicts import Finding, Judgement, claim_verdict, suppor
 from reid_repro.plan import Plan
 from reid_repro.verdict_settings import VerdictSettings
 
-# What claims of these types need no dataset for.
+Tests = dict[Pair, tuple[Difference, float]]  # and the corrected p
+
+# Claims of these types, or about these metrics, need no dataset.
 WITHOUT_DATA = ("algebra", "cost", "dataset-stat", "diagram", "protocol")
+COSTS = frozenset({"params", "flops", "time", "counts", "group_number"})
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Examined:
     ours: Outcome
     comparisons: tuple[Comparison, ...]
     coverage: float  # share of the compared rows that are measured
+    commands: tuple[str, ...] = ()  # what would make the evidence that is missing
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,13 @@ def evidence_of(plan: Plan, results: Path, settings: VerdictSettings) -> dict[st
 def judge(evidence: OurEvidence) -> list[Judged]:
     """The items of one paper in their order, judged."""
     examined = [examine(item, evidence) for item in evidence.printed.items]
-    pairs = dict.fromkeys(c.pair for one in examined for c in one.comparisons if c.pair)
-    differences = [compare.paired_test(pair, evidence) for pair in pairs]
-    corrected = holm([difference.p for difference in differences])
-    tests = dict(zip(pairs, zip(differences, corrected, strict=True), strict=True))
+    pairs = [c.pair for one in examined for c in one.comparisons if c.pair]
+    differences = compare.paired_tests(pairs, evidence)
+    corrected = holm([difference.p for difference in differences.values()])
+    tests: Tests = {}
+    for (pair, difference), p in zip(differences.items(), corrected, strict=True):
+        tests[pair] = difference, p
+        tests[pair[::-1]] = difference.reversed, p
     return [_judged(one, tests, evidence) for one in examined]
 
 
@@ -85,12 +92,20 @@ def examine(item: Item, evidence: OurEvidence) -> Examined:
     measured, missing = len(evidence.compared), len(evidence.left_out)
     coverage = measured / (measured + missing) if missing else 1.0
     found = tuple(compare.comparison(atom, evidence) for atom in ours.atoms)
-    return Examined(item, on_paper, ours, found, coverage)
+    if item.type == "dataset-stat":
+        found = tuple(map(_counted, found))
+    return Examined(item, on_paper, ours, found, coverage, tuple(evidence.commands))
 
 
-def _judged(
-    examined: Examined, tests: dict[Pair, tuple[Difference, float]], evidence: OurEvidence
-) -> Judged:
+def _counted(one: Comparison) -> Comparison:
+    """Printed counts that agree with each other do not show that the dataset does."""
+    if one.finding.unknown or one.atom.left is None or one.atom.left.origins:
+        return one
+    missing = Unknown("no_data", "the printed counts agree with each other; none was counted here")
+    return Comparison(one.atom, Finding(None, unknown=missing))
+
+
+def _judged(examined: Examined, tests: Tests, evidence: OurEvidence) -> Judged:
     found = [tests.get(one.pair) if one.pair else None for one in examined.comparisons]
     comparisons = [
         replace(one, finding=replace(one.finding, p=test[1], coverage=examined.coverage))
@@ -160,7 +175,7 @@ def _is_scaled(item: Item, comparisons: Sequence[Comparison], evidence: OurEvide
     known = [one for one in comparisons if one.finding.unknown is None]
     if known:
         return any(origin.needs_data for one in known for origin in one.origins)
-    return bool(item.datasets) and item.type not in WITHOUT_DATA
+    return bool(set(item.metrics) - COSTS) and item.type not in WITHOUT_DATA
 
 
 def as_json(judged: Judged, evidence: OurEvidence) -> dict[str, Any]:
@@ -182,6 +197,7 @@ def as_json(judged: Judged, evidence: OurEvidence) -> dict[str, Any]:
         "scaled": judged.scaled,
         "reason_code": judgement.code,
         "reason": judgement.reason,
+        "commands": list(judged.examined.commands),
         "p_holds": _rounded(judged.share),
         "atoms": _atoms(judged, evidence),
         "runs": list(judged.runs),

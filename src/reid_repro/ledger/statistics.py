@@ -59,11 +59,11 @@ def identity_bootstrap(
 class Draws:
     """Resamples of one test set, the same for everything that is measured on it.
 
-    `counts` (B, n) says how often each of the n queries stands in each resample; float32 holds
-    them exactly and lets one matrix product make all resampled means.
+    `counts` (B, n) says how often each of the n queries stands in each resample: one product with
+    the values makes all resampled means. Sums of hits are exact in it, so that ties stay ties.
     """
 
-    counts: npt.NDArray[np.float32]
+    counts: Array
 
     def samples(self, values: npt.ArrayLike) -> Array:
         """The mean of `values` (n,) and its resamples: (1 + B,).
@@ -77,11 +77,8 @@ class Draws:
                 f"{column.shape} values for draws of {self.counts.shape[1]} queries; "
                 "expected one value a query"
             )
-        # Around the mean, so that the rounding of float32 is relative to the spread alone.
-        centre = column.mean()
-        moved = self.counts @ (column - centre).astype(np.float32)
-        resampled = centre + moved.astype(np.float64) / self.counts.sum(axis=1, dtype=np.float64)
-        return np.concatenate([[centre], resampled])
+        sums = np.concatenate([[column.sum()], self.counts @ column])
+        return sums / np.concatenate([[len(column)], self.counts.sum(axis=1)])
 
 
 def identity_draws(
@@ -97,7 +94,7 @@ def identity_draws(
         raise ValueError(f"no identities to draw from{f' in {name}' if name else ''}")
     rng = stream(seed, name)
     drawn = rng.multinomial(len(known), np.full(len(known), 1 / len(known)), size=resamples)
-    return Draws(drawn.astype(np.float32)[:, member])
+    return Draws(drawn[:, member].astype(np.float64))
 
 
 def stream(seed: int, name: str) -> np.random.Generator:

@@ -10,7 +10,7 @@ correction (1979) keeps the chance of any false positive in one paper at the lev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,12 @@ class Difference:
     effect: float | None
     identities: int
     queries: int
+
+    @property
+    def reversed(self) -> Difference:
+        """The same comparison as b - a."""
+        effect = None if self.effect is None else -self.effect
+        return replace(self, mean=-self.mean, effect=effect)
 
 
 def paired_difference(

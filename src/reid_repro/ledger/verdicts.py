@@ -104,16 +104,19 @@ def support(finding: Finding, settings: ClaimSettings) -> Support:
 
 
 def _is_clear(finding: Finding, settings: ClaimSettings) -> bool:
-    """Whether the resamples, and the paired test where there is one, leave no doubt."""
+    """Whether the resamples, and the paired test where there is one, leave no doubt.
+
+    What is measured decides which way: a comparison that does not hold is opposed by the same
+    strength of evidence that would support it.
+    """
     if finding.share is None:
         return True
-    if not finding.holds:
-        return 1 - finding.share >= settings.certainty
+    share = finding.share if finding.holds else 1 - finding.share
     if finding.p is None:
-        return finding.share >= settings.certainty
+        return share >= settings.certainty
     return (
-        finding.share >= settings.improvement
-        and _lower_end(finding.share, finding.resamples, settings.level) > settings.lower
+        share >= settings.improvement
+        and _lower_end(share, finding.resamples, settings.level) > settings.lower
         and finding.p < settings.alpha
     )
 
@@ -167,7 +170,8 @@ def _of_whole(whole: Finding, settings: ClaimSettings) -> Judgement:
         "opposed": "not_reproduced",
         "open": "inconclusive",
     }
-    return Judgement(verdicts[found], f"the claim as a whole is {WORDS[found]}{share}")
+    qualified = _qualified([whole], [found])
+    return Judgement(verdicts[found], f"the claim as a whole is {WORDS[found]}{share}{qualified}")
 
 
 def _of_all(findings: Sequence[Finding], settings: ClaimSettings) -> Judgement:
@@ -178,7 +182,7 @@ def _of_all(findings: Sequence[Finding], settings: ClaimSettings) -> Judgement:
     if known == 0:
         return _not_run(findings)
     code: Reason | Literal[""] = _commonest(findings).code if count["unknown"] else ""
-    reason = _counted(count, len(supports)) + _missing(findings)
+    reason = _counted(count, len(supports)) + _qualified(findings, supports) + _missing(findings)
     right = count["supported"] + count["in_part"]
     if count["opposed"]:
         mixed = right >= settings.part * known
@@ -210,6 +214,23 @@ def _counted(count: Counter[Support], total: int) -> str:
         return f"the comparison is {WORDS[only]}"
     parts = [f"{count[name]} {WORDS[name]}" for name in WORDS if count[name]]
     return f"of {total} comparisons: {', '.join(parts)}"
+
+
+def _qualified(findings: Sequence[Finding], supports: Sequence[Support]) -> str:
+    """Why comparisons are open, or supported in part."""
+    pairs = list(zip(findings, supports, strict=True))
+    in_part = [finding for finding, found in pairs if found == "in_part"]
+    is_open = [finding for finding, found in pairs if found == "open"]
+    coverage = min((finding.coverage for finding in findings), default=1.0)
+    notes = {
+        "the size is judged at paper scale": any(f.size == "unjudged" for f in in_part),
+        "the size is off, or not settled": any(f.size is False for f in in_part),
+        "single seeds whose intervals overlap": any(f.overlap for f in is_open),
+        "times within noise": any(f.close for f in is_open),
+        f"{coverage:.0%} of the rows are measured": coverage < 1 and bool(in_part or is_open),
+    }
+    said = [note for note, holds in notes.items() if holds]
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def _missing(findings: Sequence[Finding]) -> str:
