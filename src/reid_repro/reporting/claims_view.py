@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,14 @@ FILE = "claims.json"
 KINDS = {"table": "Tables", "figure": "Figures", "claim": "Claims"}
 KEYS = ("paper", "id", "kind", "type", "title", "statement", "predicate", "verdict", "atoms")
 NBSP = "\N{NO-BREAK SPACE}"
+# What the evidence says of an elementary test: the glyph and colour of a verdict, and a word.
+OUTCOMES = {
+    "supported": ("reproduced", "supported"),
+    "in_part": ("partially", "in part"),
+    "opposed": ("not_reproduced", "opposed"),
+    "open": ("inconclusive", "open"),
+    "unknown": ("not_run", "no evidence"),
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Atom:
     text: str
     paper: str
     ours: str
-    holds: bool | None
+    outcome: str  # a key of OUTCOMES
     share: str
     p: str
     effect: str
@@ -79,6 +87,12 @@ class Judged:
         """The mark in words."""
         scaled = ", scaled" if self.scaled and self.mark.verdict != "not_run" else ""
         return f"{self.name}: {self.mark.word}{scaled}"
+
+    @property
+    def counted(self) -> tuple[tuple[str, int], ...]:
+        """(word, how many) of the outcomes of the elementary tests."""
+        counts = Counter(atom.outcome for atom in self.atoms)
+        return tuple((word, counts[key]) for key, (_, word) in OUTCOMES.items() if counts[key])
 
     @property
     def shown_share(self) -> str:
@@ -180,13 +194,22 @@ def _atom(atom: Mapping[str, Any]) -> Atom:
         text=str(atom.get("text") or ""),
         paper=_sides(atom.get("paper_left"), operator, atom.get("paper_right")),
         ours=_sides(atom.get("left"), operator, atom.get("right")),
-        holds=None if atom.get("holds") is None else bool(atom["holds"]),
+        outcome=_outcome(atom),
         share=percent(_number(atom.get("share"))),
         p=p_value(_p(atom)),
         effect=_short(_number(atom.get("effect"))),
         n="" if atom.get("n") is None else f"{int(atom['n']):,}",
         unknown=str(unknown),
     )
+
+
+def _outcome(atom: Mapping[str, Any]) -> str:
+    """The weighed evidence, or where there is none to weigh, whether the test holds."""
+    support = str(atom.get("support") or "")
+    if support in OUTCOMES:
+        return support
+    holds = atom.get("holds")
+    return "unknown" if holds is None else "supported" if holds else "opposed"
 
 
 def _sides(left: Any, operator: str, right: Any) -> str:
@@ -236,10 +259,15 @@ def of_kind(judged: Iterable[Judged], kind: str) -> list[Judged]:
     return [one for one in judged if one.kind == kind]
 
 
-def by_reason(judged: Sequence[Judged]) -> list[tuple[str, list[Judged]]]:
-    """What was not run, by reason in words, the most frequent first."""
-    groups: dict[str, list[Judged]] = {}
+def by_reason(judged: Iterable[Judged]) -> list[tuple[str, list[tuple[str, list[Judged]]]]]:
+    """What was not run: by code in words, within it by the reason itself, the most first."""
+    codes: dict[str, dict[str, list[Judged]]] = {}
     for one in judged:
         if one.mark.verdict == "not_run":
-            groups.setdefault(verdict_marks.reason(one.reason_code), []).append(one)
-    return sorted(groups.items(), key=lambda group: -len(group[1]))
+            of_code = codes.setdefault(verdict_marks.reason(one.reason_code), {})
+            of_code.setdefault(one.reason, []).append(one)
+    found = [
+        (code, sorted(groups.items(), key=lambda group: -len(group[1])))
+        for code, groups in codes.items()
+    ]
+    return sorted(found, key=lambda group: -sum(len(items) for _, items in group[1]))

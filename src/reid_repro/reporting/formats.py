@@ -106,3 +106,11 @@ def seeds(values: Iterable[int | str]) -> str:
 def plural(number: int, one: str, many: str | None = None) -> str:
     """'1 run', '3 runs', '2 identities'."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def sentence(text: str) -> str:
+    """A reason as a sentence: a capital and a full stop, unless it begins with a symbol."""
+    first = text.partition(" ")[0].rstrip(",;:")
+    if first.isalpha() and first.islower() and len(first) > 1:
+        text = text[0].upper() + text[1:]
+    return text if not text or text.endswith((".", "?", "!")) else f"{text}."

@@ -13,7 +13,7 @@ from reid_repro.ledger import printed
 from reid_repro.plan import Plan
 from reid_repro.reporting import claims_view, verdict_marks
 from reid_repro.reporting.claims_view import KINDS, Judged
-from reid_repro.reporting.ledger_tables import PrintedTable
+from reid_repro.reporting.ledger_tables import Missing, PrintedTable
 from reid_repro.reporting.verdict_marks import Mark
 
 DECIDED = ("reproduced", "partially", "not_reproduced")
@@ -60,6 +60,11 @@ class Matrix:
         return sum(count for _, count in self.tally)
 
     @property
+    def titles(self) -> dict[str, str]:
+        """The papers' short titles by name."""
+        return {row.paper: row.short for row in self.rows}
+
+    @property
     def scaled(self) -> bool:
         """Whether any verdict comes from reduced data or epochs."""
         return any(
@@ -71,16 +76,31 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class Unrun:
-    """What shares a reason: items of the matrix, or printed cells."""
+class Reason:
+    """Items that share the very reason, and the command that takes it away, if one does."""
 
     reason: str
     items: tuple[Judged, ...]
+    command: str
+
+
+@dataclass(frozen=True)
+class Unrun:
+    """Items that share a kind of reason; `others` have one of their own each."""
+
+    code: str
+    reasons: tuple[Reason, ...]
+    others: tuple[Judged, ...]
+
+    @property
+    def total(self) -> int:
+        """The number of items."""
+        return sum(len(one.items) for one in self.reasons) + len(self.others)
 
 
 @dataclass(frozen=True)
 class UnrunCells:
-    """Printed cells that share a reason and the command that makes them."""
+    """Printed cells that share a reason, and the command that makes them all."""
 
     reason: str
     command: str
@@ -122,25 +142,36 @@ def matrix(plan: Plan, judged: Mapping[str, Sequence[Judged]]) -> Matrix:
     return Matrix(tuple(KINDS.values()), tuple(rows), verdict_marks.tally(verdicts))
 
 
-def unrun_items(found: Matrix) -> list[Unrun]:
-    """Items without a verdict, by reason."""
+def unrun_items(found: Matrix, cells: Sequence[UnrunCells]) -> list[Unrun]:
+    """Items without a verdict, by reason; the command is that of cells with the same reason."""
+    commands = {group.reason: group.command for group in cells}
     items = [item for row in found.rows for cell in row.cells for item in cell.items]
-    return [Unrun(reason, tuple(group)) for reason, group in claims_view.by_reason(items)]
+    return [
+        Unrun(
+            code=code,
+            reasons=tuple(
+                Reason(reason, tuple(group), commands.get(reason, ""))
+                for reason, group in groups
+                if len(group) > 1 or len(groups) == 1
+            ),
+            others=tuple(group[0] for _, group in groups if len(group) == 1 and len(groups) > 1),
+        )
+        for code, groups in claims_view.by_reason(items)
+    ]
 
 
 def unrun_cells(plan: Plan, tables: Mapping[str, Mapping[str, PrintedTable]]) -> list[UnrunCells]:
-    """Printed cells without a value of ours, by reason and command, the most first."""
-    groups: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
+    """Printed cells without a value of ours, by reason, the most first."""
+    groups: dict[str, list[tuple[str, str, Missing]]] = {}
     for paper, of_paper in tables.items():
         for label, table in of_paper.items():
             for missing in table.missing:
-                key = (missing.reason, missing.command)
-                groups.setdefault(key, []).append((paper, label, missing.cells))
+                groups.setdefault(missing.reason, []).append((paper, label, missing))
     found = [
         UnrunCells(
             reason=reason,
-            command=command,
-            cells=sum(cells for _, _, cells in places),
+            command=_common(missing.command for _, _, missing in places),
+            cells=sum(missing.cells for _, _, missing in places),
             tables=tuple(
                 dict.fromkeys(
                     (
@@ -152,9 +183,21 @@ def unrun_cells(plan: Plan, tables: Mapping[str, Mapping[str, PrintedTable]]) ->
                 )
             ),
         )
-        for (reason, command), places in groups.items()
+        for reason, places in groups.items()
     ]
     return sorted(found, key=lambda group: -group.cells)
+
+
+def _common(commands: Iterable[str]) -> str:
+    """One command for all: where they differ in the file to be made alone, without it."""
+    distinct = list(dict.fromkeys(filter(None, commands)))
+    if len(distinct) < 2:
+        return "".join(distinct)
+    bare = {
+        " ".join(word for word in command.split(" ") if not word.startswith("results/"))
+        for command in distinct
+    }
+    return bare.pop() if len(bare) == 1 else ""
 
 
 def errata(plan: Plan, judged: Mapping[str, Sequence[Judged]]) -> list[Erratum]:

@@ -40,12 +40,11 @@ SOURCES = Path("report")  # templates/ and static/ lie here
 
 @dataclass(frozen=True)
 class NotRun:
-    """Datasets of a paper that belong to another scale, and how to run them."""
+    """Another scale: the datasets that papers have there, and the command that runs it."""
 
-    paper: str
     scale: str
-    datasets: tuple[str, ...]
     command: str
+    papers: tuple[tuple[str, tuple[str, ...]], ...]  # title, datasets
 
 
 def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -> list[Path]:
@@ -65,7 +64,7 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
         for name in plan.config.papers
     ]
     summary = provenance.summary(plan, runs, _metrics(plan, results))
-    verdicts = matrix.matrix(plan, judged)
+    verdicts, unrun = matrix.matrix(plan, judged), matrix.unrun_cells(plan, printed)
     common: dict[str, Any] = {
         "plan": plan,
         "origins": cards.origins(results, plan.datasets),
@@ -100,8 +99,8 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
         common,
         datasets=cards.dataset_cards(plan, results, assets),
         matrix=verdicts,
-        unrun_items=matrix.unrun_items(verdicts),
-        unrun_cells=matrix.unrun_cells(plan, printed),
+        unrun_items=matrix.unrun_items(verdicts, unrun),
+        unrun_cells=unrun,
         errata=matrix.errata(plan, judged),
         spent=spending.spent(plan, results, runs, summary),
         settings=_settings_digest(results) if printed else "",
@@ -135,16 +134,15 @@ def _metrics(plan: Plan, results: Path) -> list[dict[str, Any]]:
 
 
 def _not_run(plan: Plan) -> list[NotRun]:
+    found: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+    for paper in map(plan.paper, plan.config.papers):
+        for scale, names in paper.datasets.items():
+            if scale != plan.config.scale and names:
+                titles = tuple(dataset_title(plan, name) for name in names)
+                found.setdefault(scale, []).append((paper.title, titles))
     return [
-        NotRun(
-            paper=paper.title,
-            scale=scale,
-            datasets=tuple(dataset_title(plan, name) for name in names),
-            command=f"snakemake --cores all --config scale={scale}",
-        )
-        for paper in map(plan.paper, plan.config.papers)
-        for scale, names in paper.datasets.items()
-        if scale != plan.config.scale and names
+        NotRun(scale, f"snakemake --cores all --config scale={scale}", tuple(papers))
+        for scale, papers in found.items()
     ]
 
 
@@ -164,9 +162,18 @@ def _environment(sources: Path) -> Environment:
     )
     environment.filters |= {
         name: getattr(formats, name)
-        for name in ("count", "day", "duration", "memory", "millions", "percent", "plural")
+        for name in (
+            "count",
+            "day",
+            "duration",
+            "memory",
+            "millions",
+            "percent",
+            "plural",
+            "sentence",
+        )
     }
-    environment.globals["marks"] = verdict_marks
+    environment.globals |= {"marks": verdict_marks, "outcomes": claims_view.OUTCOMES}
     environment.globals |= _inlined(sources / "static")
     return environment
 
