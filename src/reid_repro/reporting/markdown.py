@@ -23,8 +23,11 @@ NAME: Final = "summary.md"
 LISTED: Final = {"not_reproduced": 12, "partially": 8, "reproduced": 12}
 LONGEST: Final = 160  # characters of a statement
 
-_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+!|~$@:.-])")
-_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+# What would be markup anywhere, at the beginning of a line, or a link without brackets.
+_MARKUP: Final = re.compile(r"[\\`*_{}\[\]|~$]")
+_FIRST: Final = re.compile(r"^(\s*)(?:([-+#=])|(\d+)([.)]))")
+_LINK: Final = re.compile(r":(?=//|[\w+-]+:)|(?<=www)\.", re.IGNORECASE)
+_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "@&#8203;"}
 
 
 def write_summary(results: Path, report: Path, titles: Mapping[str, str]) -> Path | None:
@@ -48,7 +51,7 @@ def summary(results: Path, titles: Mapping[str, str]) -> str:
     scale = str(read_json(results / FILE).get("scale", ""))
     items = [item for found in judged.values() for item in found]
     parts = [
-        f"## reid\\-repro: verdicts at {escape(scale)} scale",
+        f"## reid-repro: verdicts at {escape(scale)} scale",
         _opening(items),
         _items(judged, titles),
         _cells(results, judged, titles),
@@ -59,10 +62,13 @@ def summary(results: Path, titles: Mapping[str, str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that stays text in Markdown: on one line, no markup, no HTML, no mention."""
+    """Text that stays text in Markdown: on one line, no markup, no HTML, no link, no mention."""
     plain = " ".join(text.split())
-    marked = _SPECIAL.sub(r"\\\1", plain)
-    return "".join(_ENTITIES.get(character, character) for character in marked)
+    for character, entity in _ENTITIES.items():
+        plain = plain.replace(character, entity)
+    plain = _MARKUP.sub(r"\\\g<0>", plain)
+    plain = _LINK.sub(r"\\\g<0>", plain)
+    return _FIRST.sub(lambda m: f"{m[1]}\\{m[2]}" if m[2] else f"{m[1]}{m[3]}\\{m[4]}", plain)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
@@ -81,7 +87,7 @@ def _opening(items: Sequence[Judged]) -> str:
         if scaled
         else ""
     )
-    return f"{len(items)} tables, figures and claims: {counts}\\.{note}"
+    return f"{len(items)} tables, figures and claims: {counts}.{note}"
 
 
 def _items(judged: Mapping[str, Sequence[Judged]], titles: Mapping[str, str]) -> str:
@@ -122,7 +128,7 @@ def _findings(items: Sequence[Judged], verdict: str, titles: Mapping[str, str]) 
     lines = []
     for item in found[:most]:
         paper = titles.get(item.paper, item.paper)
-        sure = f" \\({escape(item.shown_share)} of resamples\\)" if item.shown_share else ""
+        sure = f" ({escape(item.shown_share)} of resamples)" if item.shown_share else ""
         lines.append(f"- {_link(f'{paper}, {item.name}', item.page)}: {_said(item)}{sure}")
     if len(found) > most:
         lines.append(f"- and {len(found) - most} more")

@@ -1,0 +1,1 @@
+"""What changed between two results: two folders, or two revisions of the repository."""
