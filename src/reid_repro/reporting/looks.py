@@ -105,6 +105,7 @@ def draw(picture: Picture, out: Path) -> None:
             "id": picture.name,
             "title": picture.title,
             "caption": picture.caption,
+            "size": [whole.width, whole.height],
             "width": whole.width,
             "height": whole.height,
             "tile": [TILE, TILE],
