@@ -94,8 +94,23 @@ def settings_of_rerankers(names):
 
 
 def settings_of_features(wildcards):
-    """What extraction depends on, beside the weights."""
+    """What extraction depends on, beside the weights; or what is taken over."""
+    brought = PLAN.features_of(Run.parse(wildcards.run))
+    if brought:
+        return str({subset: str(files) for subset, files in brought.items()})
     return PLAN.settings("features")
+
+
+def data_of_features(wildcards):
+    """What descriptors are made from: images and a network, or the user's files."""
+    run = Run.parse(wildcards.run)
+    brought = PLAN.features_of(run)
+    if brought:
+        files = brought[wildcards.subset]
+        return [*data_files(run.dataset), str(files.query), str(files.gallery)]
+    folder = f"results/models/{run}"
+    model = [f"{folder}/weights.safetensors", f"{folder}/run.json"]
+    return [*data_of_run(wildcards), *model, *code_of_network(wildcards)]
 
 
 def settings_of_sweeps(paper):

@@ -1,11 +1,8 @@
-# Phase features: descriptors of a subset's queries and gallery.
+# Phase features: descriptors of a subset's queries and gallery, from a network or taken over.
 rule extract_features:
     input:
-        data_of_run,
-        "results/models/{run}/weights.safetensors",
-        "results/models/{run}/run.json",
-        code_of_network,
-        code=code(*TRAINING, "phases/features.py", "phases/models.py"),
+        data_of_features,
+        code=code(*TRAINING, "phases/*features.py", "phases/models.py"),
     output:
         "results/features/{run}/{subset}.npy",
         "results/features/{run}/{subset}.parquet",

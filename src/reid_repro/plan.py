@@ -32,7 +32,7 @@ from reid_repro.config import (
 from reid_repro.dataset_config import FeatureFiles
 from reid_repro.detectors import Kind, RenderedSource
 from reid_repro.errors import UserError
-from reid_repro.networks import SUBJECTS, needs
+from reid_repro.networks import needs
 from reid_repro.runs import ResolvedRun, Run, resolve
 
 __all__ = ["NAME", "Plan", "ResolvedRun", "Run", "load"]
@@ -75,15 +75,19 @@ class Plan:
         ]
 
     def variants_on(self, paper: str, dataset: str) -> list[str]:
-        """The variants of a paper that are planned on a dataset."""
-        variants = self.papers[paper].variants
-        return [name for name in variants if not self.left_out(paper, name, dataset)]
+        """The variants of a paper that are trained on a dataset."""
+        return [
+            name
+            for name in self.papers[paper].variants
+            if not self.left_out(paper, name, dataset)
+            and not self.features_of(Run(paper, name, dataset, 0))
+        ]
 
     def left_out(self, paper: str, variant: str, dataset: str) -> str:
         """Why a variant is not planned on a dataset; empty where it is."""
         key = (paper, variant, dataset)
         if key not in self._reasons:
-            self._reasons[key] = self._reason(paper, variant, dataset)
+            self._reasons[key] = shown.why_not(self, paper, variant, dataset)
         return self._reasons[key]
 
     @cached_property
@@ -100,28 +104,6 @@ class Plan:
     def benchmarks(self) -> Benchmarks:
         """The datasets as the papers print them."""
         return Benchmarks.read(self.workflow)
-
-    def _reason(self, paper: str, variant: str, dataset: str) -> str:
-        if self.papers[paper].variants[variant].ablation and self.config.ablations == "default":
-            return "an ablation, run with --config ablations=all"
-        on = self.shown.get(f"{paper}/{variant}", frozenset())
-        if self.config.ablations == "printed" and not on:
-            return "not in print, run with --config ablations=all"
-        if shown.is_by_table(self) and dataset not in on:
-            return f"no table shows it on '{dataset}'"
-        if self.lacks_features(paper, variant, dataset):
-            return f"'{dataset}' has no images to train on: give its features (docs/experiments.md)"
-        if self.features_of(Run(paper, variant, dataset, 0)):
-            return ""
-        resolved = self.resolve(Run(paper, variant, dataset, 0))
-        needed = needs(resolved.model)
-        if needed == "none":
-            return ""
-        if self.dataset(dataset).subject != SUBJECTS[needed]:
-            return f"it needs {needed}, and '{dataset}' shows no {SUBJECTS[needed]}s"
-        if resolved.places == "truth" and not self.is_rendered(dataset):
-            return f"the true {needed} of '{dataset}' are not known"
-        return ""
 
     def features_of(self, run: Run) -> Mapping[str, FeatureFiles]:
         """The descriptors that a run takes over, by subset; empty where it is trained."""

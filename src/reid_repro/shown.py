@@ -1,4 +1,4 @@
-"""Which runs a plan's tables need, and which of its tables a report shows.
+"""Which runs a plan's tables need, why others are left out, and which tables a report shows.
 
 At paper scale a table shows the datasets that it has in print, and a variant is planned on a
 dataset if some table, figure or point of a figure shows it there. The other scales have one or two
@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from reid_repro import rows
+from reid_repro.networks import SUBJECTS, needs
 from reid_repro.paper import PaperConfig, SweepFigureConfig, TableConfig
+from reid_repro.runs import Run
 
 if TYPE_CHECKING:
     from reid_repro.plan import Plan
@@ -46,6 +48,34 @@ def shown(plan: Plan) -> dict[str, frozenset[str]]:
             for variant in paper.variants:
                 found.setdefault(f"{name}/{variant}", set(plan.datasets_of(name)))
     return {run: frozenset(datasets) for run, datasets in found.items()}
+
+
+def why_not(plan: Plan, paper: str, variant: str, dataset: str) -> str:
+    """Why a variant is not planned on a dataset; empty where it is."""
+    if plan.papers[paper].variants[variant].ablation and plan.config.ablations == "default":
+        return "an ablation, run with --config ablations=all"
+    on = plan.shown.get(f"{paper}/{variant}", frozenset())
+    if plan.config.ablations == "printed" and not on:
+        return "not in print, run with --config ablations=all"
+    if is_by_table(plan) and dataset not in on:
+        return f"no table shows it on '{dataset}'"
+    if plan.lacks_features(paper, variant, dataset):
+        return f"'{dataset}' has no images to train on: give its features (docs/experiments.md)"
+    run = Run(paper, variant, dataset, 0)
+    return "" if plan.features_of(run) else _why_without(plan, run)
+
+
+def _why_without(plan: Plan, run: Run) -> str:
+    """Why a network cannot have the part boxes or joints that it needs."""
+    resolved = plan.resolve(run)
+    needed = needs(resolved.model)
+    if needed == "none":
+        return ""
+    if plan.dataset(run.dataset).subject != SUBJECTS[needed]:
+        return f"it needs {needed}, and '{run.dataset}' shows no {SUBJECTS[needed]}s"
+    if resolved.places == "truth" and not plan.is_rendered(run.dataset):
+        return f"the true {needed} of '{run.dataset}' are not known"
+    return ""
 
 
 def _shown_by(plan: Plan, name: str) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -163,8 +163,8 @@ def machine(facts: dict[str, Any]) -> str:
 
 
 def read_runs(plan: Plan, results: Path) -> list[RunView]:
-    """Every run of the plan; UserError names the first run.json that is missing."""
-    return [_read_run(results, run) for run in plan.runs]
+    """Every training of the plan; UserError names the first run.json that is missing."""
+    return [_read_run(results, run) for run in plan.trainings]
 
 
 def _read_run(results: Path, run: Run) -> RunView:
