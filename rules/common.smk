@@ -15,6 +15,7 @@ from reid_repro.plan import Run, load
 from reid_repro.rows import (
     every_single,
     points_of,
+    reranker_on,
     rows_of,
     runs_of_row,
     swept_runs,
@@ -87,10 +88,15 @@ def rankings_by_paper():
 
 
 def settings_of_rerankers(names):
-    """What rankings depend on, beside the features."""
-    return json.dumps(
-        {name: PLAN.config.rerankers[name].model_dump() for name in names}
-    )
+    """What rankings depend on, beside the features: of the run's dataset."""
+
+    def settings(wildcards):
+        dataset = Run.parse(wildcards.run).dataset
+        return json.dumps(
+            {name: reranker_on(PLAN, name, dataset).model_dump() for name in names}
+        )
+
+    return settings
 
 
 def settings_of_features(wildcards):
@@ -115,15 +121,21 @@ def data_of_features(wildcards):
 
 def settings_of_sweeps(paper):
     """The points of a paper's sweeps: what their scores depend on, beside the features."""
-    points = {
-        sweep: points_of(PLAN, paper, sweep) for sweep in PLAN.papers[paper].sweeps
-    }
-    return json.dumps(
-        {
-            sweep: {name: point.model_dump() for name, point in found.items()}
-            for sweep, found in points.items()
+
+    def settings(wildcards):
+        dataset = Run.parse(wildcards.run).dataset
+        points = {
+            sweep: points_of(PLAN, paper, sweep, dataset)
+            for sweep in PLAN.papers[paper].sweeps
         }
-    )
+        return json.dumps(
+            {
+                sweep: {name: point.model_dump() for name, point in found.items()}
+                for sweep, found in points.items()
+            }
+        )
+
+    return settings
 
 
 def settings_of_times(wildcards):

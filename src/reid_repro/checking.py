@@ -20,7 +20,8 @@ PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # stands before a suffix in file na
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 
-WRAPPERS = {"benchmark", "dataset", "reranker"}  # keys that stand above a value checked by itself, in no file
+# Keys that stand above a value checked by itself, in no file.
+WRAPPERS = {"benchmark", "dataset", "reranker"}
 
 
 class Strict(BaseModel):

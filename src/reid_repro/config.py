@@ -23,7 +23,7 @@ from reid_repro.dataset_config import (
     RenderedDataset,
 )
 from reid_repro.detectors import Detectors, RenderedSource
-from reid_repro.methods import ReRankerConfig
+from reid_repro.methods import Options, ReRankerConfig
 from reid_repro.networks import OPTIONS, SUBJECTS
 from reid_repro.paper import PaperConfig, TableConfig
 
@@ -133,7 +133,8 @@ class Config(Strict):
     `model` and `training` are what papers and variants change; each network takes the options of
     `model` that it has. `seeds` lists them, or says how many
     there are. `ablations` says which variants are planned: the main ones (`default`), those that
-    some table or figure in print shows (`printed`), or every one (`all`).
+    some table or figure in print shows (`printed`), or every one (`all`). `rerankers_on` lays
+    options of a dataset over those of the re-rankers.
     """
 
     scale: Scale
@@ -149,6 +150,9 @@ class Config(Strict):
     detectors: Detectors
     timings: TimingScale = TimingScale()
     rerankers: dict[Annotated[str, Field(pattern=PLAIN_NAME)], ReRankerConfig]
+    rerankers_on: dict[Annotated[str, Field(pattern=NAME)], dict[str, Options]] = Field(
+        default_factory=dict
+    )
 
     @field_validator("model")
     @classmethod

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from reid_repro.errors import UserError
 from reid_repro.paper import GroupsTiming, PaperConfig, ReRankingTiming
-from reid_repro.rows import methods_of, points_of
+from reid_repro.rows import methods_of, points_of, reranker_on
 
 if TYPE_CHECKING:
     from reid_repro.plan import Plan
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 def check(plan: Plan, workflow: Path) -> None:
     """Everything that a paper's file names exists; UserError names file and key."""
+    for dataset, rerankers in plan.config.rerankers_on.items():
+        _known(dataset, plan.config.datasets, "config: rerankers_on")
+        for reranker in rerankers:
+            _known(reranker, plan.config.rerankers, f"config: rerankers_on.{dataset}")
+            reranker_on(plan, reranker, dataset)
     for name, paper in plan.papers.items():
         file = workflow / "papers" / f"{name}.yaml"
         _check_names(plan, paper, file)

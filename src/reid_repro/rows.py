@@ -123,17 +123,34 @@ def _expanded(plan: Plan, paper: str, run: str, ranking: str, title: str) -> Ite
         yield Row(other, variant, variant_title, ranking, shown, other == paper)
 
 
-def points_of(plan: Plan, paper: str, sweep: str) -> dict[str, Ranking]:
-    """The points of a sweep at this scale, each checked; UserError names file and key."""
+def reranker_on(plan: Plan, name: str, dataset: str) -> Ranking:
+    """A re-ranker of the scale with what `rerankers_on` lays over it on a dataset.
+
+    UserError names an option that the method has not.
+    """
+    settings: Ranking = plan.config.rerankers[name]
+    over = plan.config.rerankers_on.get(dataset, {}).get(name)
+    if not over:
+        return settings
+    values = merge(settings.model_dump(exclude_unset=True), {"options": dict(over)})
+    where = f"config: rerankers_on.{dataset}.{name}"
+    return checked(ReRankerFile, {"reranker": values}, where).reranker
+
+
+def points_of(plan: Plan, paper: str, sweep: str, dataset: str = "") -> dict[str, Ranking]:
+    """The points of a sweep at this scale, each checked; UserError names file and key.
+
+    With a `dataset`, as they are there.
+    """
     settings = plan.paper(paper).sweeps.get(sweep)
     if settings is None:
         known = ", ".join(plan.papers[paper].sweeps) or "none"
         raise UserError(f"paper '{paper}' has no sweep '{sweep}'; known: {known}")
     where = f"workflow/papers/{paper}.yaml: sweeps.{sweep}"
-    base = plan.config.rerankers.get(settings.base)
-    if base is None:
+    if settings.base not in plan.config.rerankers:
         known = ", ".join(plan.config.rerankers)
         raise UserError(f"{where}.base: unknown re-ranker '{settings.base}'; known: {known}")
+    base = reranker_on(plan, settings.base, dataset)
     common = {
         "method": base.method,
         "options": merge(dict(written(base)), dict(settings.options)),

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from reid_repro.benchmarks import BenchmarkConfig
 from reid_repro.config import Config, DatasetConfig, PaperConfig
 from reid_repro.deviations import DeviationsFile
 from reid_repro.files import whole
@@ -20,7 +21,9 @@ from reid_repro.files import whole
 def schemas() -> dict[str, dict[str, Any]]:
     """File name to schema."""
     dataset: TypeAdapter[Any] = TypeAdapter(DatasetConfig)
+    benchmarks: TypeAdapter[Any] = TypeAdapter(dict[str, BenchmarkConfig])
     return {
+        "benchmarks.schema.json": benchmarks.json_schema(),
         "config.schema.json": Config.model_json_schema(),
         "deviations.schema.json": DeviationsFile.model_json_schema(),
         "dataset.schema.json": dataset.json_schema(),

@@ -21,6 +21,7 @@ from reid_repro.phases.rankings import FirstRanks, Recorder, record_nearest
 from reid_repro.plan import Plan
 from reid_repro.retrieval import rerank
 from reid_repro.retrieval.metrics import Evaluation
+from reid_repro.rows import reranker_on
 
 SHOWN = 10
 DIMENSIONS = CoarseToFineOptions().dim
@@ -49,7 +50,7 @@ def run(
 
 def _rank(plan: Plan, inputs: Inputs, reranker: str, results: Path) -> None:
     """Score one ranking and write what it gives; the first ranks are those of the first trial."""
-    settings, subset = plan.config.rerankers[reranker], inputs.subset
+    settings, subset = reranker_on(plan, reranker, inputs.run.dataset), inputs.subset
     evaluations, rankings, times = zip(
         *(_score(inputs, trial, settings) for trial in inputs.trials), strict=True
     )

@@ -38,7 +38,7 @@ def run(plan: Plan, paper: str, name: str, subset: str, results: Path, *, thread
 
 
 def _score(plan: Plan, paper: str, sweep: str, inputs: Inputs, results: Path) -> None:
-    settings = points_of(plan, paper, sweep)
+    settings = points_of(plan, paper, sweep, inputs.run.dataset)
     points, frames = {}, []
     for point, ranking in settings.items():
         evaluations, times = [], []
