@@ -283,13 +283,10 @@ def _overlaps(atom: Atom, pair: Pair | None, evidence: OurEvidence) -> bool:
     With one seed nothing tells how far two trainings with the same settings lie apart. Rankings of
     the same networks share whatever their seed brought.
     """
-    found = [(o, evidence.scored(str(o))) for o in _parsed(atom) if o.needs_data]
-    scored = [one for _, one in found if one is not None]
-    trainings = {(origin.run, origin.dataset) for origin, _ in found}
-    measured = any(origin.kind == "measure" for origin, _ in found)
-    if not scored or min(one.seeds for one in scored) > 1:
-        return False
-    if len(trainings) < 2 and not (measured and len(found) > 1):
+    found = (evidence.scored(str(origin)) for origin in _parsed(atom) if origin.is_scaled)
+    scored = [one for one in found if one is not None]
+    trainings = frozenset[str]().union(*(one.trainings for one in scored))
+    if len(trainings) < 2 or min(one.seeds for one in scored) > 1:
         return False
     if pair is None and len(scored) != 2:
         return True

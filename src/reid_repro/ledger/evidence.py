@@ -144,8 +144,9 @@ class OurEvidence:
         if not source.planned:
             if source.command:
                 self.commands[source.command] = None
+            code = code_of(source)
             reason = source.reason or "nothing in workflow/papers answers it"
-            raise Unknown(code_of(source), reason)
+            raise Unknown(code, f"not planned here: {reason}" if code == "not_run" else reason)
         match source.kind:
             case "ranking":
                 return replace(self.rankings.scored(self.paper, source).value)

@@ -23,6 +23,7 @@ from reid_repro.ledger.predicate_types import Statistic, Unknown
 from reid_repro.ledger.statistics import identity_draws
 from reid_repro.ledger.times import time_table
 from reid_repro.ledger.value import Value, exact
+from reid_repro.measures.recipes import RECIPES, first_run, measures_file, networks_file
 from reid_repro.plan import Plan
 from reid_repro.verdict_settings import Resampling
 
@@ -35,7 +36,7 @@ class Measures:
     def __init__(self, plan: Plan, paper: str, results: Path, settings: Resampling) -> None:
         self._plan = plan
         self._paper = paper
-        self._folder = results / "measures" / paper
+        self._results = results
         self._settings = settings
         self._scored: dict[tuple[str, ...], Scored] = {}
 
@@ -70,7 +71,7 @@ class Measures:
 
     def _points(self, dataset: str) -> Mapping[tuple[str, ...], pd.DataFrame]:
         if dataset not in self._frames:
-            file = self._folder / f"{dataset}.parquet"
+            file = measures_file(self._results, self._paper, dataset)
             self._frames[dataset] = _by_key(read_parquet(file)) if file.is_file() else {}
         return self._frames[dataset]
 
@@ -79,13 +80,14 @@ class Measures:
         return {}
 
     def _score(self, dataset: str, key: tuple[str, ...], rows: pd.DataFrame) -> Scored:
-        origin = Origin("measure", self._paper, "", dataset, "", json.dumps(key))
         values = rows["value"].to_numpy(np.float64)
         identities = rows["identity"].to_numpy(np.int64)
         if len(rows) == 1 and rows["item"].iloc[0] == NO_ITEM:
-            cost = Origin("cost", self._paper, "", "", "", json.dumps(key))
+            kind = "time" if key[0] == "time" else "cost"  # at printed sizes, or of this scale
+            cost = Origin(kind, self._paper, metric=json.dumps(key))
             value = exact(float(values[0]), str(cost))
         else:
+            origin = Origin("measure", self._paper, "", dataset, "", json.dumps(key))
             # Items of one figure are the same for what it compares: equal draws keep them paired.
             name = f"{dataset}/{self._paper}/{key[0]}"
             draws = identity_draws(
@@ -95,15 +97,16 @@ class Measures:
                 name=name,
             )
             value = Value(draws.samples(values), (str(origin),))
-        runs = self._runs(dataset)
-        return Scored(value, values[:, None], identities, runs, None)
+        return Scored(value, values[:, None], identities, self._runs(dataset, key[0]), None)
 
-    def _runs(self, dataset: str) -> tuple[str, ...]:
-        """The trainings that the measures of a dataset were taken from."""
-        return tuple(map(str, self._facts(dataset).get("runs", ())))
+    def _runs(self, dataset: str, figure: str) -> tuple[str, ...]:
+        """The trainings, of the first seed, that a figure's measures were taken from."""
+        recipes = [one for one in RECIPES.get(self._paper, ()) if one.figure == figure]
+        names = dict.fromkeys(name for one in recipes for name in one.runs)
+        return tuple(str(first_run(self._plan, name, dataset)) for name in names)
 
     def _facts(self, dataset: str) -> dict[str, Any]:
-        file = self._folder / f"{dataset}.json"
+        file = measures_file(self._results, self._paper, dataset).with_suffix(".json")
         return dict(read_json(file)) if file.is_file() else {}
 
 
@@ -160,7 +163,7 @@ class Networks:
     def __init__(self, plan: Plan, paper: str, results: Path) -> None:
         self._plan = plan
         self._paper = paper
-        self._file = results / "measures" / paper / "networks.json"
+        self._file = networks_file(results, paper)
 
     @cached_property
     def _networks(self) -> dict[str, Any] | None:

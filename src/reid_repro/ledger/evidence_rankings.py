@@ -31,7 +31,7 @@ from reid_repro.verdict_settings import Resampling
 class Origin(NamedTuple):
     """What a number was read from; as a text it is the name that a Value carries."""
 
-    kind: str  # ranking, measure, time, complexity, property, count, printed
+    kind: str  # ranking, measure, cost, time, complexity, printed
     run: str = ""  # PAPER/VARIANT
     ranking: str = ""
     dataset: str = ""
@@ -47,9 +47,12 @@ class Origin(NamedTuple):
         return cls(*text.split("|"))
 
     @property
-    def needs_data(self) -> bool:
-        """Whether the number depends on a dataset and on trained networks."""
-        return self.kind in ("ranking", "measure")
+    def is_scaled(self) -> bool:
+        """Whether the number is another one at another scale: of data, or networks of that scale.
+
+        Times at the printed sizes, the papers' own networks, tests and counts are not.
+        """
+        return self.kind in ("ranking", "measure", "cost")
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Scored:
     """A metric of one ranking, in the printed unit.
 
     `per_query` is (n_query, n_seed), `identities` (n_query,), `value` the mean over both with its
-    resamples. `runs` are the trainings, one a seed.
+    resamples. `runs` are the trainings behind it, of all its seeds.
     """
 
     value: Value
@@ -68,8 +71,13 @@ class Scored:
 
     @property
     def seeds(self) -> int:
-        """How many trainings there are."""
-        return len(self.runs)
+        """How many seeds there are."""
+        return int(self.per_query.shape[1])
+
+    @property
+    def trainings(self) -> frozenset[str]:
+        """The trainings without their seeds: PAPER/VARIANT/DATASET."""
+        return frozenset(run.rpartition("/")[0] for run in self.runs)
 
 
 class Rankings:

@@ -174,7 +174,7 @@ def _is_scaled(item: Item, comparisons: Sequence[Comparison], evidence: OurEvide
         return False
     known = [one for one in comparisons if one.finding.unknown is None]
     if known:
-        return any(origin.needs_data for one in known for origin in one.origins)
+        return any(origin.is_scaled for one in known for origin in one.origins)
     return bool(set(item.metrics) - COSTS) and item.type not in WITHOUT_DATA
 
 

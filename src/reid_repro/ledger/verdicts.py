@@ -227,10 +227,16 @@ def _qualified(findings: Sequence[Finding], supports: Sequence[Support]) -> str:
         "the size is off, or not settled": any(f.size is False for f in in_part),
         "single seeds whose intervals overlap": any(f.overlap for f in is_open),
         "times within noise": any(f.close for f in is_open),
+        "not significant after Holm's correction": any(_is_weak(f) for f in is_open),
         f"{coverage:.0%} of the rows are measured": coverage < 1 and bool(in_part or is_open),
     }
     said = [note for note, holds in notes.items() if holds]
     return f" ({'; '.join(said)})" if said else ""
+
+
+def _is_weak(finding: Finding) -> bool:
+    """Whether a comparison is open for want of significance alone."""
+    return finding.p is not None and not finding.overlap and not finding.close
 
 
 def _missing(findings: Sequence[Finding]) -> str:
