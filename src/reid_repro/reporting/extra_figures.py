@@ -16,6 +16,7 @@ from reid_repro.reporting import (
     plots_agreement,
     plots_cameras,
     plots_change,
+    plots_claims,
     plots_distances,
     plots_times,
 )
@@ -37,6 +38,9 @@ def figures(plan: Plan, paper: str, results: Path, assets: Assets) -> list[Vecto
 
 def plots(plan: Plan, paper: str, results: Path) -> Iterator[Plot]:
     """What there is to draw for one paper."""
+    effects = plots_claims.plot(plan, paper, results)
+    if effects is not None:
+        yield effects
     yield from plots_agreement.plots(plan, paper, results)
     yield from plots_times.plots(plan, paper, results)
     read = Reader(results)

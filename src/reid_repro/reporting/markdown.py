@@ -25,7 +25,7 @@ LONGEST: Final = 160  # characters of a statement
 
 # What would be markup anywhere, at the beginning of a line, or a link without brackets.
 _MARKUP: Final = re.compile(r"[\\`*_{}\[\]|~$]")
-_FIRST: Final = re.compile(r"^(\s*)(?:([-+#=])|(\d+)([.)]))")
+_FIRST: Final = re.compile(r"^(?:([-+]|#+)(?=\s)|(\d+)([.)])(?=\s))")
 _LINK: Final = re.compile(r":(?=//|[\w+-]+:)|(?<=www)\.", re.IGNORECASE)
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "@&#8203;"}
 
@@ -68,7 +68,7 @@ def escape(text: str) -> str:
         plain = plain.replace(character, entity)
     plain = _MARKUP.sub(r"\\\g<0>", plain)
     plain = _LINK.sub(r"\\\g<0>", plain)
-    return _FIRST.sub(lambda m: f"{m[1]}\\{m[2]}" if m[2] else f"{m[1]}{m[3]}\\{m[4]}", plain)
+    return _FIRST.sub(lambda m: f"\\{m[1]}" if m[1] else f"{m[2]}\\{m[3]}", plain)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:

@@ -28,7 +28,8 @@ CHARACTER: Final = 0.56  # mean width of a character in units of the size
 TICK: Final = 5  # between an axis and its numbers
 LINE: Final = 16  # height of a line of text
 GAP: Final = 7  # between a point and its words
-SHIFTS: Final = (3.5, -8.5, 15.5, -20.5, 27.5)  # of words at a point, from its height down
+# Of words at a point, from its height down.
+SHIFTS: Final = (3.5, -8.5, 15.5, -20.5, 27.5, -32.5, 39.5)
 ROOM: Final = 8  # at the right and top edge
 
 
@@ -53,9 +54,6 @@ class Canvas:
         self.x, self.y, self.label = x, y, label
         self.width, self.height = width, height
         self._shapes: list[str] = []
-        self._words: list[
-            tuple[float, float, float]
-        ] = []  # left, right and line of words at points
         numbers = max((len(text) for _, text in y.numbers), default=0)
         self._left = numbers * SIZE * CHARACTER + TICK + 4 + (LINE if y.label else 0)
         self._right = width - ROOM - 6
@@ -120,27 +118,33 @@ class Canvas:
         data = f"M{x} {_number(self._top)}V{_number(self._bottom)}"
         self._shapes.append(self._path(data, _stroke(role, dash, 1.2)))
 
-    def text(self, x: float, y: float, words: str) -> None:
-        """Words beside a point: to its right if there is room, a line off what stands there."""
-        left, top = self._xy(x, y)
-        wide = len(words) * SIZE * CHARACTER
-        fits = left + GAP + wide < self.width
-        start = left + GAP if fits else left - GAP - wide
-        top = next(
-            (line for shift in SHIFTS if self._free(start, start + wide, line := top + shift)),
-            top + SHIFTS[0],
-        )
-        self._words.append((start, start + wide, top))
-        anchor = "" if fits else "end"
-        self._write(start if fits else left - GAP, top, words, anchor=anchor, halo=True)
+    def words(self, points: Sequence[tuple[float, float, str]]) -> None:
+        """Words beside points (x, y, text): where nothing else stands, as near as may be.
 
-    def _free(self, left: float, right: float, line: float) -> bool:
-        """Whether no words at a point overlap these, and they lie within the axes."""
-        if not self._top + SIZE / 2 < line < self._bottom:
-            return False
-        return all(
-            right < a or left > b or abs(line - other) >= SIZE for a, b, other in self._words
-        )
+        Draw the points' marks afterwards, so that no words lie over one.
+        """
+        taken = [(x - 4, x + 4, y + 3.5) for x, y in (self._xy(x, y) for x, y, _ in points)]
+        for x, y, text in points:
+            left, top = self._xy(x, y)
+            wide = len(text) * SIZE * CHARACTER
+            places = [
+                (left + side, top + shift)
+                for shift in SHIFTS
+                for side in (GAP, -GAP - wide)
+                if left + side > self._left and left + side + wide < self.width
+                if self._top + SIZE / 2 < top + shift < self._bottom
+            ] or [(left + GAP, top + SHIFTS[0])]
+            start, line = min(
+                places,
+                key=lambda place: sum(
+                    place[0] + wide > a and place[0] < b and abs(place[1] - other) < SIZE
+                    for a, b, other in taken
+                ),
+            )
+            taken.append((start, start + wide, line))
+            before = start < left
+            anchor = "end" if before else ""
+            self._write(start + wide * before, line, text, anchor=anchor, halo=True)
 
     def svg(self) -> str:
         """The panel as an `<svg>` element."""

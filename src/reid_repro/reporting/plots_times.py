@@ -230,19 +230,16 @@ def _panel(title: str, points: tuple[Point, ...], bare: float) -> str:
     )
     if math.isfinite(bare):
         canvas.across(bare, dash=1)
+    ranged = [one for one in points if math.isfinite(one.low)]
+    for number, name in enumerate(platforms or [""]):
+        mine = [one for one in ranged if one.platform == name]
+        lows, highs = [one.low for one in mine], [one.high for one in mine]
+        canvas.bars([one.seconds for one in mine], lows, highs, number)
+    canvas.words([(one.seconds, one.value, one.label) for one in points])
     for number, name in enumerate(platforms or [""]):
         mine = [one for one in points if one.platform == name]
-        ranged = [one for one in mine if math.isfinite(one.low)]
-        canvas.bars(
-            [one.seconds for one in ranged],
-            [one.low for one in ranged],
-            [one.high for one in ranged],
-            number,
-        )
         mark = marks.get(name, "dot")
         canvas.dots([one.seconds for one in mine], [one.value for one in mine], number, mark)
-    for one in sorted(points, key=lambda one: (one.seconds, one.value)):
-        canvas.text(one.seconds, one.value, one.label)
     return canvas.svg()
 
 
