@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ from reid_repro.measures.source import LeftOutError
 from reid_repro.models.outputs import Neck
 from reid_repro.phases.inputs import Trial
 from reid_repro.rendering import vehicles
+from reid_repro.rendering.cameras import Shot
 
 FINE = 64  # of the naive raster
 
@@ -167,8 +169,8 @@ def test_azimuths_are_those_that_were_drawn(monkeypatch: pytest.MonkeyPatch) -> 
     drawn = []
     original = vehicles.draw_shot
 
-    def record(camera: object, rng: object) -> object:
-        shot = original(camera, rng)  # type: ignore[arg-type]
+    def record(camera: Any, rng: Any) -> Shot:
+        shot = original(camera, rng)
         drawn.append(shot.azimuth)
         return shot
 
