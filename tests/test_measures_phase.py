@@ -24,10 +24,8 @@ from reid_repro.measures import recipes
 from reid_repro.measures.part_attention import attention_of_queries
 from reid_repro.measures.source import QUERIES, Source
 from reid_repro.networks import needs
-from reid_repro.paper import GroupsPoint, GroupsTiming
-from reid_repro.phases import complexity, features, measures, metrics, timings_of_groups
+from reid_repro.phases import complexity, features, measures, metrics
 from reid_repro.plan import Plan, load
-from reid_repro.retrieval.simulation import SIZES, simulate
 
 TINY = {
     "train_identities": 4,
@@ -217,15 +215,6 @@ def test_joints_and_costs_of_glad(made: Made) -> None:
     parts, times = ("fine_parts", "coarse_parts"), ("ms", "with_network_ms")
     assert costs == {("cost", part, name) for part in parts for name in times}
     assert all(found[key].iloc[0] > 0 for key in costs)
-
-
-def test_a_query_ranks_groups_then_images() -> None:
-    points = {"all": GroupsPoint(), "few": GroupsPoint(groups=60, dim=8)}
-    settings = GroupsTiming(measure="groups", size="small", queries=4, returned=20, points=points)
-    for entry in timings_of_groups.measure(settings, simulate(SIZES["small"]), 1):
-        seconds = entry["seconds"]
-        assert seconds["coarse"] > 0
-        assert seconds["coarse"] + seconds["fine"] == pytest.approx(seconds["single"], abs=1e-6)
 
 
 @pytest.mark.parametrize(

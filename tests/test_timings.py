@@ -72,6 +72,9 @@ def test_a_query_is_timed_at_every_point(repository: Path, tmp_path: Path) -> No
     for entry in entries.values():
         assert abs(entry["groups"] - entry["wanted"]) <= 2
         assert 0 < entry["seconds"]["single"] < 60
+        parts = entry["seconds"]["coarse"], entry["seconds"]["fine"]
+        assert parts[0] > 0
+        assert sum(parts) == pytest.approx(entry["seconds"]["single"], abs=1e-6)
         assert 0 < entry["reached"] <= gallery
     assert entries["few"]["wanted"] == 2558 // 60
     assert entries["few_128"]["dim"] == 128
