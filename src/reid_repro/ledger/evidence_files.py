@@ -145,7 +145,7 @@ class Times:
             )
         entry = found.iloc[0]
         measured = entry["groups"] if counted else entry["seconds"]
-        if pd.isna(measured):
+        if pd.isna(measured) and not counted:
             what = str(entry["row_title"])
             raise Unknown("no_gpu", f"{what}: to be timed on a GPU, and this machine has none")
         origin = Origin("time", self._paper, source.timing, "", str(entry["row"]), source.column)
