@@ -48,10 +48,12 @@ def test_a_wrong_row_stops_snakemake_with_one_line(space: Workspace) -> None:
     file = space.folder / "workflow/papers/gnn.yaml"
     kept = file.read_text()
     try:
-        file.write_text(kept.replace("- ranking: layers\n", "- ranking: layer\n"))
+        file.write_text(kept.replace("{ranking: layers.l2, ", "{ranking: layer.l2, "))
         output = space.snakemake("-n", check=False)
     finally:
         file.write_text(kept)
-    words = "workflow/papers/gnn.yaml: tables.table2.rows.0.ranking: unknown 'layer'; known: none"
+    words = (
+        "workflow/papers/gnn.yaml: tables.table2.rows.1.ranking: unknown 'layer.l2'; known: none"
+    )
     assert [line for line in output.splitlines() if words in line], output
     assert "Traceback" not in output

@@ -28,10 +28,19 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def test_paper_scale_is_planned_without_data(space: Workspace) -> None:
     output = space.snakemake("-n", "--quiet", "rules", "--config", "scale=paper", "papers=[ssrnet]")
     jobs = {m[1]: int(m[2]) for m in re.finditer(r"^(\w+)\s+(\d+)\s*$", output, re.M)}
-    # Two networks on VeRi-776 and VehicleID, whose three lists are subsets of their own.
+    # 30 networks on VeRi-776 and 22 on VehicleID, whose three lists are subsets of their own.
     assert jobs["index_dataset"] == 2
-    assert jobs["train"] == 4
-    assert jobs["extract_features"] == jobs["score_ssrnet"] == 2 * (1 + 3)
+    assert jobs["train"] == 30 + 22
+    assert jobs["extract_features"] == jobs["score_ssrnet"] == 30 + 22 * 3
+
+
+def test_one_table_at_paper_scale_needs_its_own_runs_alone(space: Workspace) -> None:
+    settings = ["--config", "scale=paper", "papers=[ssrnet]"]
+    table = "results/tables/ssrnet/table5.csv"
+    output = space.snakemake("-n", table, "--quiet", "rules", *settings)
+    jobs = {m[1]: int(m[2]) for m in re.finditer(r"^(\w+)\s+(\d+)\s*$", output, re.M)}
+    one = {"index_dataset": 2, "describe_dataset": 2, "train": 14, "table": 1}
+    assert jobs == one | {"extract_features": 28, "score_ssrnet": 28, "total": 75}
 
 
 def test_absent_data_stop_the_run_at_its_start(space: Workspace) -> None:
