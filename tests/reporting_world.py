@@ -23,6 +23,7 @@ from reid_repro.ledger.tables import retrieval_table
 from reid_repro.plan import Plan, Run, load
 from reid_repro.reporting.figures import cmc_figure, ranked_lists, samples, training_figure
 
+import printed_world
 import swept_world
 
 HOSTILE = "<script>alert(\"x\")</script> & 'co' $x_1$"
@@ -56,14 +57,19 @@ class World:
         return [folder / f"{name}.parquet" for name in RERANKERS]
 
 
-def make_world(root: Path, *, figures: bool = True, swept: bool = False) -> World:
+def make_world(
+    root: Path, *, figures: bool = True, swept: bool = False, printed: bool = False
+) -> World:
     """Write workflow and results below `root`; with figures and tables, as the pipeline would.
 
-    `swept` adds a paper without networks of its own: sweeps, their figure, and times.
+    `swept` adds a paper without networks of its own: sweeps, their figure, and times. `printed`
+    gives the first paper printed cells and judged claims.
     """
     workflow = _workflow(root / "workflow")
     if swept:
         swept_world.write_paper(workflow)
+    if printed:
+        printed_world.write_facts(workflow)
     plan = load({"papers": ["ground", "swept"]} if swept else {}, workflow=workflow)
     results = root / "results"
     for dataset in plan.datasets:
@@ -75,6 +81,8 @@ def make_world(root: Path, *, figures: bool = True, swept: bool = False) -> Worl
     world = World(plan, results, root / "report")
     if swept:
         swept_world.write_results(plan, results, _made())
+    if printed:
+        printed_world.write_judged(results)
     if figures:
         _figures(world)
         if swept:

@@ -87,7 +87,7 @@ def difference(record: Mapping[str, Any]) -> str:
     if not text:
         return ""
     if record["kind"] in COMPARED:
-        return f"{TIMES}{THIN}{signed_ratio(value / float(text))}" if float(text) else ""
+        return f"{TIMES}{THIN}{ratio_of(value / float(text))}" if float(text) else ""
     gap = float(record["difference"])
     gap = value - float(text) if math.isnan(gap) else gap
     return signed(gap, _places(record))
@@ -109,9 +109,9 @@ def signed(number: float, places: int) -> str:
     return f"{'+' if number > 0 else MINUS}{text}"
 
 
-def signed_ratio(ratio: float) -> str:
-    """A ratio with two or three digits: '0.67', '1.9', '310'."""
-    return f"{ratio:.2f}" if ratio < 1 else f"{ratio:.1f}" if ratio < 100 else f"{ratio:,.0f}"
+def ratio_of(ratio: float) -> str:
+    """A ratio with two or three digits: '0.67', '1.91', '31.0', '310'."""
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}" if ratio < 100 else f"{ratio:,.0f}"
 
 
 def digits(text: str, metric: str) -> int:

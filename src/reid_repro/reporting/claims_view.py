@@ -22,6 +22,7 @@ from reid_repro.reporting.verdict_marks import Mark
 FILE = "claims.json"
 KINDS = {"table": "Tables", "figure": "Figures", "claim": "Claims"}
 KEYS = ("paper", "id", "kind", "type", "title", "statement", "predicate", "verdict", "atoms")
+NOT_OURS = ("not_run", "paper_inconsistent")  # verdicts to which no measured value leads
 NBSP = "\N{NO-BREAK SPACE}"
 # What the evidence says of an elementary test: the glyph and colour of a verdict, and a word.
 OUTCOMES = {
@@ -83,10 +84,14 @@ class Judged:
         return f"Claim {self.label}" if self.kind == "claim" else self.label
 
     @property
+    def dashed(self) -> bool:
+        """Whether reduced data or epochs of ours decided the verdict, which its mark then shows."""
+        return self.scaled and self.mark.verdict not in NOT_OURS
+
+    @property
     def spoken(self) -> str:
         """The mark in words."""
-        scaled = ", scaled" if self.scaled and self.mark.verdict != "not_run" else ""
-        return f"{self.name}: {self.mark.word}{scaled}"
+        return f"{self.name}: {self.mark.word}{', scaled' if self.dashed else ''}"
 
     @property
     def counted(self) -> tuple[tuple[str, int], ...]:

@@ -154,7 +154,7 @@ def _table(label: str, frame: pd.DataFrame, titles: Mapping[str, str]) -> Printe
         ours_in = here[(here["dataset"] == dataset) & (here["split"] == split)]
         heads.append(
             Head(
-                title=str(dataset) or ("" if split in ("", "test") else str(split).capitalize()),
+                title=str(dataset) or _without_dataset(part, str(split)),
                 below="" if not dataset or split in ("", "test") else str(split),
                 metrics=tuple(head(metric) for metric in metrics),
                 ours=False,
@@ -195,6 +195,13 @@ def _table(label: str, frame: pd.DataFrame, titles: Mapping[str, str]) -> Printe
         level=float(measured["level"].max()) if measured["level"].notna().any() else None,
         frame=frame.drop(columns="base"),
     )
+
+
+def _without_dataset(part: pd.DataFrame, split: str) -> str:
+    """What heads columns that belong to no dataset: settings, sizes, a mean over all."""
+    if split not in ("", "test"):
+        return split.capitalize()
+    return "Setting" if (part["role"] == "config").all() else "Network"
 
 
 def _row(
@@ -266,7 +273,8 @@ def _missing(own: pd.DataFrame) -> tuple[Missing, ...]:
         elif len(part) == len(of_rows[of_rows["verdict"] != "blank"]):
             what = "; ".join(dict.fromkeys(part["row"]))
         elif len(part) == len(of_columns[of_columns["verdict"] != "blank"]):
-            what = ", ".join(dict.fromkeys(part["dataset"]))
+            what = ", ".join(filter(None, dict.fromkeys(part["dataset"])))
+            what = what or ", ".join(dict.fromkeys(head(metric) for metric in part["base"]))
         else:
             datasets = [name for name in dict.fromkeys(part["dataset"]) if name]
             metrics = list(dict.fromkeys(head(metric) for metric in part["base"]))

@@ -67,12 +67,7 @@ class Matrix:
     @property
     def scaled(self) -> bool:
         """Whether any verdict comes from reduced data or epochs."""
-        return any(
-            item.scaled and item.mark.verdict != "not_run"
-            for row in self.rows
-            for cell in row.cells
-            for item in cell.items
-        )
+        return any(item.dashed for row in self.rows for cell in row.cells for item in cell.items)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class LedgerFigure:
 
     judged: Judged
     drawn: tuple[sections.Vector, ...]
+    looks: tuple[Look, ...]
 
 
 @dataclass(frozen=True)
@@ -143,10 +144,12 @@ def paper_page(
         for figure in swept
         for label in settings.figures[figure].printed
     }
-    ledger, placed = None, set()
+    looks = looks_view.looks(plan, name, results, assets)
+    ledger, placed = None, set[str]()
     if printed is not None:
-        ledger = _ledger(plan, name, results, assets, runs, judged, printed, answers)
-        placed = {vector.id for figure in ledger.figures for vector in figure.drawn}
+        ledger = _ledger(plan, name, results, assets, runs, judged, printed, answers, looks)
+        placed = {one.id for figure in ledger.figures for one in figure.drawn}
+        placed |= {one.id for figure in ledger.figures for one in figure.looks}
     return Paper(
         name=name,
         title=settings.title,
@@ -160,7 +163,7 @@ def paper_page(
         left_out=tuple(settings.tables[table].title for table in tables_not_run(plan, name)),
         figures=tuple(vector for vector in swept.values() if vector.id not in placed),
         extra=tuple(extra_figures.figures(plan, name, results, assets)),
-        looks=looks_view.looks(plan, name, results, assets),
+        looks=tuple(look for look in looks if look.id not in placed),
         time_tables=tuple(
             times.time_table(plan, name, table, results, assets) for table in settings.time_tables
         ),
@@ -183,6 +186,7 @@ def _ledger(
     judged: Sequence[Judged],
     printed: Mapping[str, PrintedTable],
     answers: Mapping[str, tuple[sections.Vector, ...]],
+    looks: Sequence[Look],
 ) -> Ledger:
     sources = provenance.sources(results, [_ledger_file(results, name)])
     command = provenance.command(plan, provenance.shown(results, _ledger_file(results, name)))
@@ -199,7 +203,12 @@ def _ledger(
             for label in labels
         ),
         figures=tuple(
-            LedgerFigure(one, _not_yet(answers.get(one.label, ()), shown)) for one in figures
+            LedgerFigure(
+                judged=one,
+                drawn=_not_yet(answers.get(one.label, ()), shown),
+                looks=tuple(look for look in looks if look.answers == one.label),
+            )
+            for one in figures
         ),
         claims=tuple(claims_view.of_kind(judged, "claim")),
         item=_claims_item(plan, name, results, assets, judged),
