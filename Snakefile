@@ -11,6 +11,7 @@ include: "rules/common_targets.smk"
 include: "rules/common_detection.smk"
 include: "rules/common_measures.smk"
 include: "rules/common_judge.smk"
+include: "rules/common_properties.smk"
 
 
 wildcard_constraints:
@@ -56,6 +57,7 @@ rule all:
         all_figures(),
         all_measures(),
         all_looks(),
+        all_properties(),
         all_judged(),
         all_pages(),
 
@@ -112,5 +114,6 @@ include: "rules/rerank.smk"
 include: "rules/timings.smk"
 include: "rules/measures.smk"
 include: "rules/tables.smk"
+include: "rules/properties.smk"
 include: "rules/judge.smk"
 include: "rules/report.smk"

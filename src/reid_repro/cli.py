@@ -17,6 +17,7 @@ from reid_repro import (
     cli_judge,
     cli_measures,
     cli_plan,
+    cli_properties,
     cli_report,
 )
 from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads, plan_of
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_detection.app)
 app.add_typer(cli_measures.app)
+app.add_typer(cli_properties.app)
 app.add_typer(cli_judge.app)
 app.add_typer(cli_report.app)
 app.add_typer(cli_compare.app)

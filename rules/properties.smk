@@ -1,0 +1,24 @@
+# Phase tables, its properties: what the papers say of their methods, shown by tests. They run where
+# Snakemake does: the environments of cluster nodes have no pytest.
+if all_properties():
+
+    rule properties:
+        input:
+            "workflow/properties.yaml",
+            tests=properties.files(properties.read()),
+            workflow=sorted(
+                glob("workflow/config/*.yaml") + glob("workflow/papers/*.yaml")
+            ),
+            code=code("models/**/*.py", "retrieval/**/*.py", "parts/*.py", "config.py"),
+        output:
+            "results/properties.json",
+        log:
+            "logs/properties.log",
+        benchmark:
+            "results/benchmarks/report/properties.tsv"
+        localrule: True
+        resources:
+            mem_mb=4000,
+            runtime=30,
+        shell:
+            "reid-repro properties --log {log}"
