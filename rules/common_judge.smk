@@ -14,6 +14,17 @@ def all_judged():
     return [*ledgers, "results/claims.json", "results/claims.csv"]
 
 
+def counted():
+    """What is counted of the real datasets: their images, splits and part boxes."""
+    found = [name for name in PLAN.datasets if not PLAN.is_rendered(name)]
+    boxes = [
+        f"results/{kind}/{dataset}/{kind}.parquet"
+        for kind, dataset in PLAN.detected
+        if dataset in found
+    ]
+    return [file for dataset in found for file in data_files(dataset)] + boxes
+
+
 def settings_of_verdicts(wildcards):
     """What verdicts depend on, beside the files: which runs, rows and points are planned."""
     return PLAN.digest

@@ -6,7 +6,8 @@ if PRINTED:
         input:
             all_metrics(),
             all_measures(),
-            [f"results/data/{dataset}/dataset.json" for dataset in PLAN.datasets],
+            all_properties(),
+            counted(),
             verdicts="workflow/verdicts.yaml",
             benchmarks="workflow/benchmarks.yaml",
             errata="workflow/papers/errata.csv",
