@@ -7,6 +7,7 @@ lead to the items' places on the pages beside it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from urllib.parse import quote
 
 from reid_repro.files import read_json, whole
 from reid_repro.reporting import verdict_marks
-from reid_repro.reporting.claims_view import FILE, KINDS, Judged, by_reason, of_kind, read_claims
+from reid_repro.reporting.claims_view import FILE, KINDS, Judged, of_kind, read_claims
 from reid_repro.reporting.plots_ledger import read_ledger
 from reid_repro.reporting.verdict_marks import MARKS, OF_CELLS, OF_ITEMS
 
@@ -148,10 +149,12 @@ def _said(item: Judged) -> str:
 
 
 def _not_run(items: Sequence[Judged]) -> str:
-    groups = by_reason(items)
-    if not groups:
+    codes = Counter(item.reason_code for item in items if item.mark.verdict == "not_run")
+    if not codes:
         return ""
-    lines = [f"- {escape(reason)}: {len(found)}" for reason, found in groups]
+    lines = [
+        f"- {escape(verdict_marks.reason(code))}: {number}" for code, number in codes.most_common()
+    ]
     return "### Not run\n\n" + "\n".join(lines)
 
 

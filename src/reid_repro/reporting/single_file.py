@@ -34,11 +34,9 @@ TYPES: Final = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
 }
-# Attributes that name ids, apart by spaces.
-NAMES_OF_IDS: Final = (
-    *("id", "for", "headers", "list", "form"),
-    *("aria-labelledby", "aria-describedby", "aria-controls", "aria-owns", "aria-details"),
-)
+# Attributes that name an id, and those that name several, apart by spaces.
+ONE_ID: Final = ("id", "for", "list", "form", "data-for", "aria-details")
+IDS: Final = ("headers", "aria-labelledby", "aria-describedby", "aria-controls", "aria-owns")
 NOTHING: Final = (  # one transparent pixel, over the background that shows the image
     "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 )
@@ -71,14 +69,16 @@ class Page:
     @property
     def prefix(self) -> str:
         """What its ids get in front; those of the index stay as they are."""
-        return (
-            "" if self.path == INDEX else self.path.removesuffix(".html").replace("/", "-") + "--"
-        )
+        return "" if self.path == INDEX else f"{self._slug}--"
 
     @property
     def id(self) -> str:
         """The id of its section."""
-        return "page-" + self.path.removesuffix(".html").replace("/", "-")
+        return f"page-{self._slug}"
+
+    @property
+    def _slug(self) -> str:
+        return re.sub(r"[^A-Za-z0-9_.-]", "-", self.path.removesuffix(".html"))
 
 
 def single_file(report: Path, out: Path) -> Path:
@@ -227,7 +227,9 @@ def _rewriter(page: Page, pages: list[Page], held: _Held) -> Callable[[str], str
     def attribute(match: re.Match[str]) -> str:
         space, name = match[1], match[2]
         value = match[3] if match[3] is not None else match[4]
-        if name in NAMES_OF_IDS:
+        if name in ONE_ID:
+            value = page.prefix + value
+        elif name in IDS:
             value = " ".join(page.prefix + one for one in value.split())
         elif name in ("href", "src"):
             value = link(value)
