@@ -68,7 +68,7 @@ RECIPES: Final[dict[str, tuple[Recipe, ...]]] = {
         Recipe(
             "Fig. 6", "first_ranks:of_ssrnet", ("ssrnet/ssrnet", "ssrnet/global"), ("rankings",)
         ),
-        Recipe("Fig. 6b", "first_ranks:in_half", ("ssrnet/ssrnet", "ssrnet/global"), ("rankings",)),
+        Recipe("Fig. 6b", "first_ranks:example", ("ssrnet/ssrnet", "ssrnet/global"), ("rankings",)),
         Recipe(
             "robust",
             "robustness:of_ssrnet",
