@@ -16,6 +16,8 @@ from reid_repro.cli import app
 from reid_repro.errors import UserError
 from reid_repro.files import write_json
 from reid_repro.ledger import coverage
+from reid_repro.ledger.times import time_table
+from reid_repro.paths import timing_file
 from reid_repro.phases.estimates import Estimates, summed, table_costs
 from reid_repro.plan import Plan, Run
 from reid_repro.rows import left_out, rows_of
@@ -247,6 +249,27 @@ def test_the_plan_command_shows_costs(workflow: Path) -> None:
     assert "0.05 TFLOP/s sustained (as given)" in text
     runs = CliRunner().invoke(app, ["plan", "--runs", "--table", "gnn/table5"]).stdout.split()
     assert runs == [NAME, "baseline/bnneck/rendered-pedestrians/seed0"]
+
+
+def test_the_mean_over_the_sizes_is_a_column(repository: Path, tmp_path: Path) -> None:
+    planned = plan.load()
+    timing = planned.papers["gnn"].timings["reranking"]
+    sizes = [str(size) for size in timing.sizes]
+    seconds = {size: 1.5**number for number, size in enumerate(sizes)}
+    entries = [
+        {"size": size, "of": name, "platform": "CPU", "seconds": {"total": seconds[size]}}
+        for size in sizes
+        for name in timing.methods
+    ]
+    facts = {"sizes": {key: {"queries": 1, "gallery": 2, "dim": 3} for key in sizes}}
+    facts |= {"entries": entries, "shrink": 1, "scale": "demo"}
+    write_json(timing_file(tmp_path, "gnn", "reranking"), facts)
+    frame = time_table(planned, "gnn", "table4", tmp_path)
+    means = frame[frame["column"] == "mean"].set_index("row")
+    assert means.loc["2:sca", "seconds"] == pytest.approx(sum(seconds.values()) / 5, abs=1e-6)
+    assert means.loc["2:sca", "printed_seconds"] == 40.5
+    assert means.isna().loc["7:gnn2", "seconds"]  # no GPU
+    assert "mean" not in set(time_table(planned, "gnn", "table3", tmp_path)["column"])
 
 
 def test_a_sixth_paper_is_yaml_and_csv_alone(workflow: Path) -> None:

@@ -21,6 +21,7 @@ COLUMNS = [
     *("row", "row_title", "platform", "column", "seconds", "printed_seconds"),
     *("printed_platform", "n_query", "n_gallery", "dim", "groups", "shrink", "scale"),
 ]
+COUNTS = ("n_query", "n_gallery", "dim", "groups")  # none of them in a mean
 PHASES = ("phase 1", "phase 2", "total")
 
 
@@ -53,7 +54,7 @@ def time_table(plan: Plan, paper: str, table: str, results: Path) -> pd.DataFram
             rows.append(common | cell | _size(facts["sizes"][size], entry))
         if settings.mean:
             rows.append(common | _cell(row, "mean", _mean(taken)))
-    return pd.DataFrame(rows)[COLUMNS]
+    return pd.DataFrame(rows)[COLUMNS].astype(dict.fromkeys(COUNTS, "Int64"))
 
 
 def _cell(row: TimeRowConfig, column: str, seconds: float | None) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def _cell(row: TimeRowConfig, column: str, seconds: float | None) -> dict[str, A
 
 def _mean(seconds: list[float | None]) -> float | None:
     known = [value for value in seconds if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(seconds) else None
+    return round(sum(known) / len(known), 6) if known and len(known) == len(seconds) else None
 
 
 def _key(entry: Mapping[str, Any]) -> tuple[str, str, str]:

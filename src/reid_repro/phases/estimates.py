@@ -145,7 +145,7 @@ def _images_per_second(history: Path) -> float:
 def table_costs(plan: Plan, only: str = "") -> list[TableCost]:
     """The trainings behind every table and figure, or those of PAPER/TABLE; UserError if unknown.
 
-    What the figures' points need and no table shows comes last, under the name `points`.
+    What only points of figures need, and no table shows, comes last.
     """
     wanted = [only.split("/", 1)] if only else _all_tables(plan)
     known: Counter[Run] = Counter()
