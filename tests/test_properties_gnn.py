@@ -12,6 +12,7 @@ from reid_repro import plan
 from reid_repro.methods import GNNOptions
 from reid_repro.retrieval.rerank import GNN
 from reid_repro.retrieval.rerank.sparse import add_rows, neighbour_rows, transpose
+from reid_repro.rows import reranker_on
 
 
 def ranked(features: np.ndarray) -> np.ndarray:
@@ -59,13 +60,13 @@ def test_local_query_expansion_is_one_layer(seed: int) -> None:
     assert np.abs(got - GNN(9, 4).fit(query, gallery).distances(0, 12)).max() > 1e-3
 
 
-def test_settings_are_those_of_section_4_1() -> None:
-    """Two layers, sums, alpha = 2; 26 and 7 neighbours, those of Market-1501."""
-    config = plan.load({"scale": "paper"}).config
-    options = config.rerankers["gnn"].options
+@pytest.mark.parametrize(("dataset", "k1", "k2"), [("market1501", 26, 7), ("veri776", 60, 10)])
+def test_settings_are_those_of_section_4_1(dataset: str, k1: int, k2: int) -> None:
+    """Two layers, sums, alpha = 2, and each dataset's own numbers of neighbours."""
+    options = reranker_on(plan.load({"scale": "paper"}), "gnn", dataset).options
     assert isinstance(options, GNNOptions)
     assert (options.layers, options.aggregate, options.alpha) == (2, "sum", 2)
-    assert (options.k1, options.k2, options.symmetric) == (26, 7, "paper")
+    assert (options.k1, options.k2, options.symmetric) == (k1, k2, "paper")
 
 
 def test_veri776_is_timed_with_its_own_neighbours() -> None:
@@ -73,11 +74,3 @@ def test_veri776_is_timed_with_its_own_neighbours() -> None:
     timing = plan.load({"scale": "paper"}).papers["gnn"].timings["reranking"]
     assert timing.measure == "reranking"
     assert timing.settings["veri"]["gnn2"] == {"k1": 60, "k2": 10}
-
-
-@pytest.mark.xfail(strict=True, reason="rankings of VeRi-776 are made with the 26 and 7 of Market")
-def test_veri776_is_ranked_with_its_own_neighbours() -> None:
-    """Section 4.1, for accuracy: a re-ranker of the configuration has one setting for all data."""
-    rerankers = plan.load({"scale": "paper"}).config.rerankers
-    found = [one.options for one in rerankers.values() if isinstance(one.options, GNNOptions)]
-    assert (60, 10) in {(options.k1, options.k2) for options in found}

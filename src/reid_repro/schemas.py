@@ -16,6 +16,8 @@ from reid_repro.benchmarks import BenchmarkConfig
 from reid_repro.config import Config, DatasetConfig, PaperConfig
 from reid_repro.deviations import DeviationsFile
 from reid_repro.files import whole
+from reid_repro.ledger.claims import ClaimsFile
+from reid_repro.ledger.properties import PropertiesFile
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -24,10 +26,12 @@ def schemas() -> dict[str, dict[str, Any]]:
     benchmarks: TypeAdapter[Any] = TypeAdapter(dict[str, BenchmarkConfig])
     return {
         "benchmarks.schema.json": benchmarks.json_schema(),
+        "claims.schema.json": ClaimsFile.model_json_schema(),
         "config.schema.json": Config.model_json_schema(),
         "deviations.schema.json": DeviationsFile.model_json_schema(),
         "dataset.schema.json": dataset.json_schema(),
         "paper.schema.json": PaperConfig.model_json_schema(),
+        "properties.schema.json": PropertiesFile.model_json_schema(),
     }
 
 

@@ -82,7 +82,8 @@ class Asked:
 
     def test(self, name: str) -> bool | Missing:
         """Whether a property was shown."""
-        return _known(lambda: self._evidence.test(_text(name)))
+        found: bool | Missing = _known(lambda: self._evidence.test(_text(name)))
+        return found
 
     def stat(self, name: str) -> Value | tuple[int, ...] | Missing:
         """A count, or several that belong together."""

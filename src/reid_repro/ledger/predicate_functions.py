@@ -90,7 +90,7 @@ def _ordered(what: object) -> Any:
         return sorted(items)
     numbers = [number(one) for one in items]
     if not any(isinstance(one, Value) for one in numbers):
-        return sorted(numbers)  # type: ignore[type-var]
+        return sorted(numbers)
     rows = np.sort(np.stack(aligned(numbers)), axis=0)
     return [Value(row, origins_of(numbers)) for row in rows]
 

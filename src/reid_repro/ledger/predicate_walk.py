@@ -176,7 +176,7 @@ class Walker(ABC):
             return found
         if not isinstance(found, list | tuple | dict | str):
             raise self.problem(node, f"{kind(found)} has no parts")
-        return found[place]  # type: ignore[index]
+        return found[place]
 
     def _comprehension(self, node: ast.GeneratorExp | ast.ListComp, scope: Scope) -> list[Any]:
         return list(self._each(node, list(node.generators), scope))
