@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from judged_world import write_measures, write_rankings, write_times
+from judged_world import (
+    per_query,
+    write_measures,
+    write_ranking,
+    write_rankings,
+    write_times,
+)
 from typer.testing import CliRunner
 
 from reid_repro import verdict_settings
@@ -17,10 +24,14 @@ from reid_repro.cli import app
 from reid_repro.ledger import printed
 from reid_repro.ledger.cell_rows import COLUMNS
 from reid_repro.ledger.cells import CellKey, CellSource
-from reid_repro.ledger.judging import is_conjunction
+from reid_repro.ledger.comparisons import comparison, paired_test
+from reid_repro.ledger.judging import evidence_of, is_conjunction
+from reid_repro.ledger.predicates import evaluate
 from reid_repro.ledger.sources import sources
+from reid_repro.ledger.verdicts import support
+from reid_repro.paths import metrics_file
 from reid_repro.phases import judging
-from reid_repro.plan import Plan, load
+from reid_repro.plan import Plan, Run, load
 
 VERDICTS = {
     *("reproduced", "partially", "not_reproduced", "inconclusive"),
@@ -257,6 +268,47 @@ def test_a_single_seed_leaves_values_open(tmp_path: Path) -> None:
     own = frame[(frame["kind"] == "ranking") & frame["value"].notna()]
     assert set(own["verdict"]) == {"inconclusive"}
     assert own["reason"].str.startswith("1 seed, 3 needed").all()
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize(
+    ("seeds", "predicate", "found"),
+    [
+        # 79.67 points here. A printed 71.88 is out of reach of a seed, 79.50 is not.
+        (1, "CHCA > m('Table I','PAMTRI* [10]','mAP')", "supported"),
+        (1, "CHCA > m('Table I','PVEN* [25]','mAP')", "open"),
+        (1, "near(CHCA, 79.67)", "open"),
+        (3, "near(CHCA, 79.67)", "supported"),
+        (3, "near(CHCA, 60.0)", "opposed"),
+        (
+            3,
+            "gain(CHCA - NONE, 3.97)",
+            "supported",
+        ),
+        (3, "gain(CHCA - NONE, 9.0)", "in_part"),
+        (3, "gain(NONE - CHCA, 3.97)", "opposed"),
+        (1, "gain(CHCA - NONE, 3.97)", "in_part"),
+    ],
+)
+def test_one_seed_is_no_more_than_one_seed(
+    tmp_path: Path, seeds: int, predicate: str, found: str
+) -> None:
+    plan = load({"scale": "paper", "papers": ["chca"], "seeds": seeds})
+    for name, mean in (("chca", 0.7967), ("none", 0.757)):
+        for seed in range(seeds):
+            run = Run("chca", name, "veri776", seed)
+            frame = per_query(mean, seed=seed, spread=0.01)
+            write_ranking(metrics_file(tmp_path, run, "test", "none"), frame)
+    evidence = evidence_of(plan, tmp_path, verdict_settings.read())["chca"]
+    cells = {"CHCA": "m('Table I','CHCA(Ours)','mAP')", "NONE": "m('Table IV','none','mAP')"}
+    for word, cell in cells.items():
+        predicate = predicate.replace(word, cell)
+    (atom,) = evaluate(predicate, evidence).atoms
+    one = comparison(atom, evidence)
+    finding = one.finding
+    if one.pair:
+        finding = replace(finding, p=paired_test(one.pair, evidence).p)
+    assert support(finding, evidence.settings.claims) == found
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_reasons_say_what_is_missing_and_what_ours_gives() -> None:
     paper = claim_verdict(False, [AGAINST], CLAIMS)
     assert paper.reason.startswith("fails on the paper's own cells; ours: not reproduced")
     overlap = claim_verdict(True, [Finding(True, 1.0, 400, overlap=True)], CLAIMS)
-    assert "single seeds whose intervals overlap" in overlap.reason
+    assert "single seeds, not told apart" in overlap.reason
     size = claim_verdict(True, [Finding(True, 1.0, 400, 0.001, size="unjudged")], CLAIMS)
     assert "size is judged at paper scale" in size.reason
 

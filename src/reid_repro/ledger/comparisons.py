@@ -19,13 +19,21 @@ from reid_repro.ledger.evidence_rankings import Origin, Scored
 from reid_repro.ledger.predicate_conditions import TOLERANCE
 from reid_repro.ledger.predicate_logic import Truth, compared, gain, near
 from reid_repro.ledger.predicate_types import Atom, Unknown
-from reid_repro.ledger.statistics import interval
 from reid_repro.ledger.tests_of_difference import Difference, paired_difference
 from reid_repro.ledger.value import Value, exact
 from reid_repro.ledger.verdicts import Finding
+from reid_repro.ledger.weak_evidence import (
+    ORDERS,
+    Pair,
+    has_few_seeds,
+    is_accuracy,
+    is_close,
+    is_single,
+    is_time,
+    origins_of,
+    scored_as,
+)
 
-ORDERS = ("<", "<=", ">", ">=")
-Pair = tuple[str, str]  # the origins of two rankings, the one that is expected to be smaller last
 Flags = npt.NDArray[np.bool_]
 
 SIZES = Unknown(
@@ -55,7 +63,7 @@ class Comparison:
     @property
     def origins(self) -> tuple[Origin, ...]:
         """What both sides were read from."""
-        return tuple(dict.fromkeys(map(Origin.parse, _origins(self.atom))))
+        return origins_of(self.atom)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -89,8 +97,8 @@ def comparison(atom: Atom, evidence: OurEvidence) -> Comparison:
         holds=truth.holds,
         share=truth.share,
         resamples=truth.true.size - 1,
-        overlap=_overlaps(atom, pair, evidence),
-        close=_is_close(atom, evidence),
+        overlap=is_single(atom, pair, evidence),
+        close=is_close(atom, evidence),
         size=size,
     )
     return Comparison(atom, finding, truth, pair)
@@ -107,7 +115,7 @@ def paired_tests(pairs: Iterable[Pair], evidence: OurEvidence) -> dict[Pair, Dif
 def paired_test(pair: Pair, evidence: OurEvidence) -> Difference:
     """The paired randomisation test of the per-query values behind two origins."""
     settings = evidence.settings.permutations
-    first, second = (_scored(name, evidence) for name in pair)
+    first, second = (scored_as(name, evidence) for name in pair)
     return paired_difference(
         first.per_query.mean(axis=1),
         second.per_query.mean(axis=1),
@@ -128,41 +136,23 @@ def joint_share(comparisons: Sequence[Comparison]) -> float | None:
     return float(together[1:].mean())
 
 
-def _origins(atom: Atom) -> tuple[str, ...]:
-    return tuple(name for side in (atom.left, atom.right) if side for name in side.origins)
-
-
-def _parsed(atom: Atom) -> list[Origin]:
-    return [Origin.parse(name) for name in dict.fromkeys(_origins(atom))]
-
-
 def _is_scaled(evidence: OurEvidence) -> bool:
     return evidence.plan.config.scale != "paper"
-
-
-def _is_accuracy(origins: Sequence[Origin]) -> bool:
-    return bool(origins) and all(origin.kind in ("ranking", "printed") for origin in origins)
 
 
 def _out_of_reach(atom: Atom, evidence: OurEvidence) -> Unknown | None:
     """Why a size that is known is not held against the printed one."""
     if atom.left is None or atom.right is None or (atom.left.origins and atom.right.origins):
         return None
-    origins = _parsed(atom)
+    origins = origins_of(atom)
     if atom.op in ORDERS and any(origin.metric == "groups" for origin in origins):
         return CALIBRATED
     if atom.op != "near":
         return None
     if _is_scaled(evidence) and any(origin.kind == "ranking" for origin in origins):
         return SIZES
-    timed = [origin for origin in origins if _is_time(origin)]
+    timed = [origin for origin in origins if is_time(origin)]
     return ABSOLUTE if timed and " / " not in atom.text else None
-
-
-def _is_time(origin: Origin) -> bool:
-    if origin.kind == "time":
-        return origin.metric != "groups"
-    return origin.kind == "cost" or origin.metric == "infer_s_per_img"
 
 
 def _flags(atom: Atom) -> tuple[Flags, Flags]:
@@ -182,8 +172,8 @@ def _near(atom: Atom, evidence: OurEvidence) -> Truth:
 
 def _widened(tolerance: float, atom: Atom, evidence: OurEvidence) -> float:
     """A tolerance of rounding alone becomes the band of the settings."""
-    origins = _parsed(atom)
-    if tolerance > TOLERANCE or not _is_accuracy(origins):
+    origins = origins_of(atom)
+    if tolerance > TOLERANCE or not is_accuracy(origins):
         return tolerance
     band = evidence.settings.values.band
     return max(band.of(origin.metric) for origin in origins)
@@ -200,7 +190,7 @@ def _names_a_size(atom: Atom) -> bool:
         and len(atom.left.origins) >= 2
         and not atom.right.origins
         and atom.right.measured > 0
-        and _is_accuracy(_parsed(atom))
+        and is_accuracy(origins_of(atom))
     )
 
 
@@ -225,7 +215,8 @@ def _sized(
     else:
         fits = compared(atom.op, left, right)
     certainty = evidence.settings.claims.certainty
-    return direction, bool(fits.holds and (fits.share is None or fits.share >= certainty)), pair
+    settled = fits.share is None or fits.share >= certainty
+    return direction, bool(fits.holds and settled and not has_few_seeds(atom, evidence)), pair
 
 
 def _of_difference(value: Value, names: tuple[str, ...], evidence: OurEvidence) -> Pair | None:
@@ -269,43 +260,3 @@ def _alike(first: Scored, second: Scored) -> bool:
 def _place(scored: Scored) -> tuple[str, ...]:
     origin = Origin.parse(scored.value.origins[0])
     return origin.kind, origin.dataset, origin.subset
-
-
-def _scored(name: str, evidence: OurEvidence) -> Scored:
-    found = evidence.scored(name)
-    assert found is not None, name
-    return found
-
-
-def _overlaps(atom: Atom, pair: Pair | None, evidence: OurEvidence) -> bool:
-    """Whether single trainings are compared whose intervals overlap.
-
-    With one seed nothing tells how far two trainings with the same settings lie apart. Rankings of
-    the same networks share whatever their seed brought.
-    """
-    found = (evidence.scored(str(origin)) for origin in _parsed(atom) if origin.is_scaled)
-    scored = [one for one in found if one is not None]
-    trainings = frozenset[str]().union(*(one.trainings for one in scored))
-    if len(trainings) < 2 or min(one.seeds for one in scored) > 1:
-        return False
-    if pair is None and len(scored) != 2:
-        return True
-    level = evidence.settings.claims.level
-    sides = scored if pair is None else [_scored(name, evidence) for name in pair]
-    ends = [interval(one.value.samples, level) for one in sides]
-    if None in ends:
-        return True
-    (a_low, a_high), (b_low, b_high) = (end for end in ends if end is not None)
-    return a_low <= b_high and b_low <= a_high
-
-
-def _is_close(atom: Atom, evidence: OurEvidence) -> bool:
-    """Whether an order of times lies within the noise of timing."""
-    if atom.op not in ORDERS or atom.left is None or atom.right is None:
-        return False
-    if not any(_is_time(origin) for origin in _parsed(atom)):
-        return False
-    left, right = atom.left.measured, atom.right.measured
-    if left <= 0 or right <= 0:
-        return False
-    return abs(math.log(left / right)) < math.log1p(evidence.settings.claims.time_noise)

@@ -70,8 +70,8 @@ class Finding:
 
     `share` is the part of `resamples` in which it holds, None for what has no uncertainty: tests,
     counts, sizes. `p` is of the paired test after Holm's correction, None where no such test
-    applies. `overlap` says that both sides are single trainings whose intervals overlap, or that
-    nothing tells their difference from that of two seeds; `close`, that times lie within noise.
+    applies. `overlap` says that single seeds are compared whose difference may be one of seeds
+    (weak_evidence.py); `close`, that times lie within noise.
     `size` says whether the size that the claim names fits: None where it names none, "unjudged"
     where sizes are another matter than at paper scale. `coverage` is the share of the rows that the
     claim compares with which are measured.
@@ -182,7 +182,8 @@ def _of_all(findings: Sequence[Finding], settings: ClaimSettings) -> Judgement:
     if known == 0:
         return _not_run(findings)
     code: Reason | Literal[""] = _commonest(findings).code if count["unknown"] else ""
-    reason = _counted(count, len(supports)) + _qualified(findings, supports) + _missing(findings)
+    told = _counted(count, len(supports)) if len(supports) > 1 else _told(findings[0], supports[0])
+    reason = told + _qualified(findings, supports) + _missing(findings)
     right = count["supported"] + count["in_part"]
     if count["opposed"]:
         mixed = right >= settings.part * known
@@ -208,10 +209,14 @@ def _commonest(findings: Sequence[Finding]) -> Unknown:
     return Counter(reasons).most_common(1)[0][0]
 
 
+def _told(finding: Finding, found: Support) -> str:
+    """A single comparison in words."""
+    share = "" if finding.share is None else f"; holds in {finding.share:.0%} of the resamples"
+    p = "" if finding.p is None else f", p = {finding.p:.2g} after Holm's correction"
+    return f"the comparison is {WORDS[found]}{share}{p}"
+
+
 def _counted(count: Counter[Support], total: int) -> str:
-    if total == 1:
-        (only,) = count
-        return f"the comparison is {WORDS[only]}"
     parts = [f"{count[name]} {WORDS[name]}" for name in WORDS if count[name]]
     return f"of {total} comparisons: {', '.join(parts)}"
 
@@ -225,7 +230,7 @@ def _qualified(findings: Sequence[Finding], supports: Sequence[Support]) -> str:
     notes = {
         "the size is judged at paper scale": any(f.size == "unjudged" for f in in_part),
         "the size is off, or not settled": any(f.size is False for f in in_part),
-        "single seeds whose intervals overlap": any(f.overlap for f in is_open),
+        "single seeds, not told apart": any(f.overlap for f in is_open),
         "times within noise": any(f.close for f in is_open),
         "not significant after Holm's correction": any(_is_weak(f) for f in is_open),
         f"{coverage:.0%} of the rows are measured": coverage < 1 and bool(in_part or is_open),
