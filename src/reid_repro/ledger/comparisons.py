@@ -71,7 +71,7 @@ class Comparison:
         sides = [(v.origins, v.measured) if v else None for v in (self.atom.left, self.atom.right)]
         if self.finding.size == "unjudged" and self.atom.left:  # whatever size was printed
             sides[1] = None
-        if self.finding.unknown or not any(sides):
+        if self.finding.unknown or not self.origins:
             return (self.atom.text,)
         return (self.atom.op, *sides)
 
