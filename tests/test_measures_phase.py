@@ -17,15 +17,20 @@ from safetensors.torch import save_file
 
 from reid_repro import datasets, models
 from reid_repro.datasets.images import ImageStore
+from reid_repro.datasets.places import load as load_places
 from reid_repro.datasets.places import true_keypoints, true_parts
 from reid_repro.errors import UserError
 from reid_repro.files import read_json, read_parquet, write_json, write_parquet
-from reid_repro.measures import recipes
+from reid_repro.measures import corners, gaps, recipes
 from reid_repro.measures.part_attention import attention_of_queries
 from reid_repro.measures.source import QUERIES, Source
 from reid_repro.networks import needs
 from reid_repro.phases import complexity, features, measures, metrics
+from reid_repro.phases.models import load as load_network
 from reid_repro.plan import Plan, load
+from reid_repro.retrieval import evaluate
+from reid_repro.training.augment import IMAGENET_MEAN, IMAGENET_STD
+from reid_repro.training.features import extract
 
 TINY = {
     "train_identities": 4,
@@ -206,6 +211,56 @@ def test_right_answers_and_single_galleries_follow_the_rankings(made: Made) -> N
     assert area.nunique() == 1
     assert area.iloc[0] == 4 * 3 * 3 / 64  # 8 x 8 cells, regions of 5: corners of 3
     assert found["robust", "ssr", "mAP_drop"].abs().max() <= 100
+
+
+@pytest.mark.parametrize(("name", "metric"), [("ssrnet/ssrnet", "mAP"), ("glad/glad", "R1")])
+def test_a_gap_is_that_of_two_evaluations(made: Made, name: str, metric: str) -> None:
+    dataset = VEHICLES if name == "ssrnet/ssrnet" else PEDESTRIANS
+    source = Source(made.plan, name.split("/")[0], dataset, made.results)
+    found = gaps.gap(source, name, ("here", metric), "")
+    images = source.store.images
+    network, settings = load_network(f"{name}/{dataset}/seed0", made.results)
+    kind, config = needs(settings.model), made.plan.config.features
+    own = load_places(made.results, dataset, kind, settings.places, len(images))
+    train = source.splits.query("role == 'train'")["image"].to_numpy()
+    first = ~images.iloc[train].duplicated(["identity", "camera"]).to_numpy()
+    values = []
+    for query, gallery in (
+        (train[first], train[~first]),
+        (source.rows("query"), source.rows("gallery")),
+    ):
+        described = [
+            extract(network, source.store, rows, settings.training, config, places=own)
+            for rows in (query, gallery)
+        ]
+        labels = [images[label].to_numpy()[r] for label in ("identity", "camera")
+                  for r in (query, gallery)]  # fmt: skip
+        evaluation = evaluate(described[0], described[1], *labels)
+        values.append(100 * (evaluation.mAP if metric == "mAP" else float(evaluation.cmc[0])))
+    assert found.values.mean() == pytest.approx(values[0] - values[1], abs=1e-3)
+    assert len(found.items) == len(found.identities) == 12 + 24
+
+
+def test_regions_are_as_alike_to_the_whole_as_a_loop_finds(made: Made) -> None:
+    source = Source(made.plan, "ssrnet", VEHICLES, made.results)
+    rows = source.queries[:3]
+    found = corners.region_cosines(source, "ssrnet/ssrnet", rows)
+    network, _ = load_network(f"ssrnet/ssrnet/{VEHICLES}/seed0", made.results)
+    pixels = np.stack([source.store[int(row)] for row in rows]).transpose(0, 3, 1, 2) / 255
+    mean, deviation = (np.array(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+    images = torch.from_numpy((pixels - mean) / deviation).float()
+    with torch.inference_mode():
+        module = network.eval()
+        attended, _ = module.attention(module.backbone(images))
+    size, side = 5, 8  # cells: two thirds of the map, rounded down
+    for image in range(3):
+        whole = attended[image].mean(dim=(1, 2))
+        cosines = []
+        for top, left in ((0, 0), (0, 3), (1, 1), (3, 0), (3, 3)):
+            part = attended[image, :, top : top + size, left : left + size].mean(dim=(1, 2))
+            cosines.append(float(part @ whole / (part.norm() * whole.norm())))
+        assert attended.shape[2:] == (side, side)
+        assert found[image] == pytest.approx(np.mean(cosines), abs=1e-4)
 
 
 def test_joints_and_costs_of_glad(made: Made) -> None:

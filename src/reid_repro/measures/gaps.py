@@ -72,7 +72,11 @@ def _train_trial(source: Source, name: str, identities: int) -> Trial:
     return Trial(features[: len(query)], features[len(query) :], query, gallery)
 
 
-def _gap(source: Source, name: str, key: tuple[str, str], what: str) -> Measure:
+def gap(source: Source, name: str, key: tuple[str, str], what: str) -> Measure:
+    """The gap of one network: how far mAP or R1 (`key[1]`) falls from training to test identities.
+
+    Raises LeftOutError where the training images cannot be ranked as a test is.
+    """
     inputs = Inputs.read(str(source.run(name)), source.subset, source.results)
     test = inputs.trials[0]
     identities = int(test.rows_of_query["identity"].nunique())
@@ -99,7 +103,7 @@ def _of_queries(evaluation: Evaluation, metric: str) -> Floats:
 def _gaps(source: Source, keys: Mapping[str, tuple[str, str]]) -> Iterator[Measure]:
     for name, key in keys.items():
         what = f"{key[1]} on training identities less {key[1]} on test identities, percent points"
-        yield _gap(source, name, key, what)
+        yield gap(source, name, key, what)
 
 
 def of_ssrnet(source: Source) -> Iterator[Measure]:
