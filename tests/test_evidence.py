@@ -224,11 +224,13 @@ def test_sizes_of_networks_are_read_or_to_be_measured(tmp_path: Path) -> None:
 def test_properties_are_those_that_tests_have_shown(tmp_path: Path) -> None:
     evidence = ours(tmp_path)
     assert reason(evidence, evidence.test, "pgan.mgap").code == "not_run"
-    shown = {"pgan.mgap": {"passed": True}, "pgan.other": {"passed": False}}
+    shown = {"pgan.mgap": {"passed": True, "statement": "A mean."}, "pgan.other": {"passed": False}}
     write_json(tmp_path / "properties.json", {"properties": shown})
     evidence = ours(tmp_path)
     assert evidence.test("pgan.mgap") is True
     assert evidence.test("pgan.other") is False
+    said = [evidence.properties.statement(name) for name in ("pgan.mgap", "pgan.third")]
+    assert said == ["A mean.", None]
     assert "pgan.third" in str(reason(evidence, evidence.test, "pgan.third"))
 
 

@@ -199,6 +199,12 @@ class Properties:
             raise Unknown("not_run", f"no test is named for the property '{name}'")
         return bool(self._shown[name]["passed"])
 
+    def statement(self, name: str) -> str | None:
+        """What a property says, in a sentence; None where its tests were not run."""
+        facts = (self._shown or {}).get(name, {})
+        said = facts.get("statement")
+        return None if said is None else str(said)
+
 
 class Counts:
     """Counts of the real datasets, from what was indexed; a stand-in's would say nothing."""

@@ -19,7 +19,7 @@ from reid_repro.ledger.evidence import OurEvidence
 from reid_repro.ledger.evidence_rankings import Rankings
 from reid_repro.ledger.paper_evidence import PaperEvidence
 from reid_repro.ledger.predicate_syntax import parsed
-from reid_repro.ledger.predicate_types import Outcome, Unknown
+from reid_repro.ledger.predicate_types import Atom, Outcome, Unknown
 from reid_repro.ledger.predicates import evaluate
 from reid_repro.ledger.statistics import interval
 from reid_repro.ledger.tests_of_difference import Difference, holm
@@ -216,7 +216,7 @@ def _atoms(judged: Judged, evidence: OurEvidence) -> list[dict[str, Any]]:
         rows.append(
             {
                 "text": atom.text,
-                "left": _side(atom.left, settings.level) if atom.left else atom.seen or None,
+                "left": _left(atom, evidence),
                 "right": _side(atom.right, settings.level),
                 "op": atom.op,
                 "paper_left": _side(paper.left, settings.level) if paper else None,
@@ -234,6 +234,15 @@ def _atoms(judged: Judged, evidence: OurEvidence) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _left(atom: Atom, evidence: OurEvidence) -> dict[str, float] | float | str | None:
+    """The left side: a number, what a property says, or what was found in a number's place."""
+    if atom.op == "test":
+        return evidence.properties.statement(atom.text)
+    if atom.left is None:
+        return atom.seen or None
+    return _side(atom.left, evidence.settings.claims.level)
 
 
 def _side(value: Value | None, level: float) -> dict[str, float] | float | None:
