@@ -441,6 +441,8 @@ def test_work_is_bounded() -> None:
         ("m('T','a','mAP')>'x'", "column 1: a number > a text"),
         ("m('T','a','mAP')+1", "expected a condition, found a number"),
         ("1 if m('T','a','mAP')>m('T','r','mAP') else 2", "cannot depend on measured values"),
+        ("(1,) in 'text'", "column 1: tuple in a text"),
+        ("m('T','r','mAP')>m('T','s','mAP')", r"column 1: values of \[1, 2\] resamples"),
         ("max(())>1", r"column 1: max\(\)"),
         ("mean([])>1", r"mean\(\) of no values"),
         ("1/0>1", "column 1: division by zero"),
@@ -455,7 +457,7 @@ def test_work_is_bounded() -> None:
     ],
 )
 def test_mistakes_are_named_with_their_place(predicate: str, what: str) -> None:
-    evidence = Rows({"a": exact(1), "r": Value(np.array([1.0, 2.0]))})
+    evidence = Rows({"a": exact(1), "r": Value(np.zeros(2)), "s": Value(np.zeros(3))})
     with pytest.raises(PredicateError, match=what):
         evaluate(predicate, evidence)
 

@@ -77,16 +77,14 @@ class Walker(ABC):
     def value(self, node: ast.expr, scope: Scope) -> Any:
         """What a node is worth: a number, Value, text, list, condition, or missing."""
         with self.level(node):
-            try:
-                return self._visits[type(node)](node, scope)
-            except PredicateError:
-                raise
-            except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-                raise self.problem(node, _message(error)) from error
+            return self._visits[type(node)](node, scope)
 
     @contextmanager
     def level(self, node: ast.expr) -> Iterator[None]:
-        """A step, one level deeper; PredicateError where that is more than any claim needs."""
+        """A step, one level deeper; PredicateError where that is more than any claim needs.
+
+        What goes wrong in here is named with the innermost node's place.
+        """
         self._steps += 1
         self._depth += 1
         if self._steps > STEPS:
@@ -95,6 +93,8 @@ class Walker(ABC):
             raise self.problem(node, f"nested more than {DEPTH} levels deep")
         try:
             yield
+        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+            raise self.problem(node, _message(error)) from error
         finally:
             self._depth -= 1
 
