@@ -82,6 +82,7 @@ def visit(
         java_script_enabled=scripts,
     )
     seen = Visit(context.new_page())
+    seen.page.set_default_timeout(10_000)
     noted = {"error", "warning"}
     seen.page.on("console", lambda m: seen.console.append(m.text) if m.type in noted else None)
     seen.page.on("pageerror", lambda error: seen.console.append(str(error)))

@@ -7,13 +7,18 @@ fails to escape one of them breaks.
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
+import shutil
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import printed_world
 import pyarrow as pa
 import pyarrow.feather as feather
 import yaml
@@ -22,11 +27,12 @@ from PIL import Image
 from reid_repro.ledger.tables import retrieval_table
 from reid_repro.plan import Plan, Run, load
 from reid_repro.reporting.figures import cmc_figure, ranked_lists, samples, training_figure
+from reid_repro.reporting.pages import build
 
-import printed_world
 import swept_world
 
 HOSTILE = "<script>alert(\"x\")</script> & 'co' $x_1$"
+SOURCES = Path(__file__).parents[1] / "report"
 IDENTITIES, CAMERAS, SHOTS = 8, 4, 2
 LABELS = ("front_window", "rear_light", "sign", "wheel")
 RERANKERS = {"none": "Baseline", "aqe": "AQE", "k-reciprocal": f"k-reciprocal {HOSTILE}"}
@@ -88,6 +94,16 @@ def make_world(
         if swept:
             swept_world.draw(plan, results)
     return world
+
+
+@cache
+def printed_site() -> World:
+    """A world with print and its pages, made once a process: for tests that change nothing."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    made = make_world(Path(folder), printed=True)
+    build(made.plan, made.results, made.report, sources=SOURCES)
+    return made
 
 
 def _workflow(folder: Path) -> Path:

@@ -79,7 +79,7 @@
       root.dataset.view = view;
       for (const one of buttons) one.setAttribute("aria-pressed", String(one.dataset.view === view));
     };
-    for (const group of all(".views")) group.hidden = false;
+    for (const group of all(".choice")) group.hidden = false;
     for (const button of buttons) {
       button.addEventListener("click", () => {
         show(button.dataset.view);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,14 @@ def _settings_digest(results: Path) -> str:
 
 
 def _environment(sources: Path) -> Environment:
+    environment = _templates(sources)
+    environment.globals |= _inlined(sources / "static")
+    return environment
+
+
+@cache
+def _templates(sources: Path) -> Environment:
+    """The templates, compiled once a process; one that is edited is compiled anew."""
     environment = Environment(
         loader=FileSystemLoader(sources / "templates"),
         autoescape=True,
@@ -174,7 +183,6 @@ def _environment(sources: Path) -> Environment:
         )
     }
     environment.globals |= {"marks": verdict_marks, "outcomes": claims_view.OUTCOMES}
-    environment.globals |= _inlined(sources / "static")
     return environment
 
 

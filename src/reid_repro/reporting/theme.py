@@ -45,6 +45,7 @@ PAGE: Final[dict[str, tuple[str, str]]] = {
     "link": ("#0b5a97", "#7cc0f2"),
     "right": ("#0b62a4", "#62b5ec"),
     "wrong": ("#b94700", "#ff9a4d"),
+    "tint": ("#edf3f9", "#17232d"),
     # Verdicts: the colour only repeats what the glyph says.
     "v-reproduced": ("#0b62a4", "#62b5ec"),
     "v-partially": ("#00755a", "#3ecda2"),
