@@ -6,7 +6,7 @@ Every planned ranking gets per-query values around a wanted mean, files as the p
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ def _phases(total: float) -> dict[str, float]:
 
 
 def write_measures(
-    results: Path, paper: str, dataset: str, points: dict[tuple[str, ...], list[float]]
+    results: Path, paper: str, dataset: str, points: Mapping[tuple[str, str, str], list[float]]
 ) -> None:
     """Measures by (figure, *key): several values are items, one identity each; one is a cost."""
     rows = []
