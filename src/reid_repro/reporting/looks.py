@@ -183,9 +183,15 @@ def _boxed(image: Image.Image, boxes: Sequence[tuple[Box, str]]) -> Image.Image:
 
 
 def _noted(image: Image.Image, note: str) -> Image.Image:
-    canvas, pen = canvas_of(image)
-    tag(pen, 0, canvas.height, note, GROUND, canvas.size)
-    return canvas.resize(image.size, Image.Resampling.BOX)
+    """The image with words in its lower left corner."""
+    noted = image.convert("RGB")
+    pen = ImageDraw.Draw(noted)
+    font = ImageFont.load_default(12)
+    left, top, right, bottom = pen.textbbox((0, 0), note, font=font)
+    corner = noted.height - (bottom - top) - 8
+    pen.rectangle([0, corner, right - left + 9, noted.height], fill=GROUND)
+    pen.text((5 - left, corner + 4 - top), note, fill=INK, font=font)
+    return noted
 
 
 def _heads(whole: Image.Image, columns: Sequence[str]) -> None:
