@@ -76,8 +76,8 @@ def run(plan: Plan, paper: str, dataset: str, results: Path, *, threads: int = 0
             "command": plan.command(measures_file(Path("results"), paper, dataset).as_posix()),
         },
     )
-    for measure in measures:
-        print(f"{measure.figure} {' '.join(measure.key)}: {measure.values.mean():.4g}")
+    for summary in map(_summary, measures):
+        print(f"{summary['figure']} {' '.join(summary['key'])}: {summary['value']}")
 
 
 def _measured(
