@@ -18,6 +18,7 @@ from reid_repro.deviations import DeviationsFile
 from reid_repro.files import whole
 from reid_repro.ledger.claims import ClaimsFile
 from reid_repro.ledger.properties import PropertiesFile
+from reid_repro.verdict_settings import VerdictSettings
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -32,6 +33,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "dataset.schema.json": dataset.json_schema(),
         "paper.schema.json": PaperConfig.model_json_schema(),
         "properties.schema.json": PropertiesFile.model_json_schema(),
+        "verdicts.schema.json": VerdictSettings.model_json_schema(),
     }
 
 
