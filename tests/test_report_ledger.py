@@ -132,7 +132,10 @@ def test_times_share_a_column_and_are_held_against_print_as_ratios(
     slow, fast = cells(table, "slow")[1], cells(table, "fast")[1]
     unit = "\N{NO-BREAK SPACE}"
     assert (slow.printed, fast.printed) == (f"89.2{unit}s", f"9.4{unit}ms")
-    assert (slow.ours.value, slow.ours.difference) == (f"44.6{unit}s", f"×{unit}0.50")
+    assert (slow.ours.value, slow.ours.difference) == (
+        f"44.6{unit}s",
+        f"{cell_formats.TIMES}{unit}0.50",
+    )
     assert fast.missing
     assert float(slow.order) > float(fast.order)
 
@@ -345,9 +348,8 @@ def test_the_detectors_trainings_are_part_of_what_was_spent(tmp_path: Path) -> N
         file.parent.mkdir(parents=True)
         facts = {"images": images, "wall_seconds": 26.7, "parameters": 5, "peak_memory_mib": 9.0}
         file.write_text(json.dumps(facts))
-    plan = SimpleNamespace(detectors=("keypoints", "parts"))
     summary = SimpleNamespace(ranking=3.0, energy="not measured")
-    found = spending.spent(plan, tmp_path, [], summary)  # type: ignore[arg-type]
+    found = spending.spent(tmp_path, [], ("keypoints", "parts"), summary)
     # One took its weights over: nothing was spent on it.
     assert [one.name for one in found.trainings] == ["detectors/parts"]
     assert found.training == 26.7

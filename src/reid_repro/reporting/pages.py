@@ -96,6 +96,7 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
             stage=stage,
             root="../",
         )
+    own = [stage.kind for stage in common["stages"] if stage.detector]
     pages["index.html"] = environment.get_template("index.html").render(
         common,
         datasets=cards.dataset_cards(plan, results, assets),
@@ -103,7 +104,7 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
         unrun_items=matrix.unrun_items(verdicts, unrun),
         unrun_cells=unrun,
         errata=matrix.errata(plan, judged),
-        spent=spending.spent(plan, results, runs, summary),
+        spent=spending.spent(results, runs, own, summary),
         settings=_settings_digest(results) if printed else "",
         not_run=_not_run(plan),
         deviations=deviations.of_paper(deviations.read(), "all"),

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reid_repro.files import read_json
-from reid_repro.plan import Plan
 from reid_repro.reporting import formats
 from reid_repro.reporting.provenance import RunView, Summary
 
@@ -53,12 +52,14 @@ class Spent:
         return max((one.peak_memory for one in self.trainings), default=0.0)
 
 
-def spent(plan: Plan, results: Path, runs: Sequence[RunView], summary: Summary) -> Spent:
-    """What the plan's trainings and rankings took; UserError names a missing file."""
-    detectors = (_detector(results, kind) for kind in plan.detectors)
+def spent(
+    results: Path, runs: Sequence[RunView], detectors: Sequence[str], summary: Summary
+) -> Spent:
+    """What runs, the detectors of these kinds and rankings took; UserError: a missing file."""
+    trained = (_detector(results, kind) for kind in detectors)
     return Spent(
         runs=tuple(_run(run) for run in runs),
-        detectors=tuple(one for one in detectors if one is not None),
+        detectors=tuple(one for one in trained if one is not None),
         ranking=summary.ranking,
         energy=summary.energy,
     )
