@@ -245,6 +245,12 @@ def test_effects_stand_once_point_the_claimed_way_and_have_intervals() -> None:
     half = 1.6448536 * math.sqrt(1 / 50 + 0.5**2 / 100)
     assert (first.low, first.high) == pytest.approx((0.5 - half, 0.5 + half))
     assert (first.p, second.p, second.group) == (0.02, 0.5, "open")
+    several = [{"id": "5", "atoms": [atom(effect=n / 10, p=n / 100) for n in range(3)]}]
+    assert [one.label for one in plots_claims.effects(several, 0.9)] == [
+        "5 mAP",
+        "5 mAP (2)",
+        "5 mAP (3)",
+    ]
 
 
 def ledger(*rows: tuple[Any, ...]) -> pd.DataFrame:

@@ -96,7 +96,7 @@ def _panel(change: FloatArray, mean: float, ends: tuple[float, float], sides: Co
         legend=[
             (f"{100 * gains:.0f} % gain", "area", 0, 0),
             (f"{100 * losses:.0f} % lose", "area", 1, 0),
-            (f"mean {100 * mean:+.1f}", "line", 2, 1),
+            (f"mean {100 * mean:+.1f}".replace("-", "\N{MINUS SIGN}"), "line", 2, 1),
         ],
     )
     nothing = np.zeros_like(values)

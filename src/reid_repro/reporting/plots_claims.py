@@ -9,8 +9,9 @@ identities, d +- z sqrt(1/n + d^2 / 2n) (Hedges & Olkin 1985, chapter 5).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Final
@@ -73,8 +74,9 @@ def plot(plan: Plan, paper: str, results: Path) -> Plot | None:
         title="Effects behind the claims",
         caption=(
             "Paired differences in units of their standard deviation over identities, positive "
-            f"where they agree with the claim; {formats.level(level)} intervals. Labels are those "
-            f"of this page's items, with the metric; the CSV has them in words.{left} "
+            f"where they agree with the claim; {formats.level(level)} intervals. Open: noise, or "
+            "too few trainings, leaves it undecided. Labels are those of this page's items, with "
+            f"the metric; the CSV has them in words.{left} "
             f"{plan.config.scale.capitalize()} scale, {formats.seeds(plan.config.seeds)}."
         ),
         description=(
@@ -102,7 +104,7 @@ def effects(items: Iterable[Mapping[str, Any]], level: float) -> list[Effect]:
         if key in found:
             known = found[key]
             claims = tuple(dict.fromkeys((*known.claims, label)))
-            found[key] = Effect(**{**vars(known), "claims": claims})
+            found[key] = replace(known, claims=claims)
             continue
         found[key] = Effect(
             label=_labelled(label, str(atom["text"])),
@@ -115,7 +117,18 @@ def effects(items: Iterable[Mapping[str, Any]], level: float) -> list[Effect]:
             p=float(atom["p"] if atom.get("p_holm") is None else atom["p_holm"]),
             group=group,
         )
-    return list(found.values())
+    return _numbered(list(found.values()))
+
+
+def _numbered(found: list[Effect]) -> list[Effect]:
+    """Labels that stand for several comparisons get numbers: 'Table 2 mAP', 'Table 2 mAP (2)'."""
+    seen: Counter[str] = Counter()
+    named = []
+    for one in found:
+        seen[one.label] += 1
+        number = seen[one.label]
+        named.append(replace(one, label=f"{one.label} ({number})" if number > 1 else one.label))
+    return named
 
 
 def _tested(items: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -9,6 +9,7 @@ would seem farther than it is).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -136,7 +137,8 @@ def plot(plan: Plan, paper: str, dataset: str, results: Path) -> Plot | None:
     first = next(iter(found.values()))
     part = "" if first.queries == first.of else f" of {first.of:,}, drawn at random,"
     cameras = "in another camera" if remove else "in any camera"
-    panels = tuple(_panel(title, one, _edges(one)) for title, one in found.items())
+    edges = _edges(found.values())  # shared, so that the panels can be held against each other
+    panels = tuple(_panel(title, one, edges) for title, one in found.items())
     return Plot(
         name=f"distances-{dataset}",
         title=f"Distances on {plan.config.datasets[dataset].title or dataset}",
@@ -147,7 +149,7 @@ def plot(plan: Plan, paper: str, dataset: str, results: Path) -> Plot | None:
         ),
         description=" ".join(_words(title, one) for title, one in found.items()),
         panels=panels,
-        values=_values(found),
+        values=_values(found, edges),
         sources=tuple(files),
     )
 
@@ -172,12 +174,21 @@ def read(file: Path, splits: Path, subset: str, *, remove: bool) -> Distances | 
     labels = Labels(*(rows[name].to_numpy(np.int64) for name in ("identity", "camera", "image")))
     query, gallery = places["query"], places["gallery"]
     return distances(
-        np.asarray(features[query], dtype=np.float32),
-        np.asarray(features[gallery], dtype=np.float32),
+        _rows(features, query),
+        _rows(features, gallery),
         labels.take(query),
         labels.take(gallery),
         remove=remove,
     )
+
+
+def _rows(
+    features: npt.NDArray[np.float32], places: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float32]:
+    """The features at `places`: a view where they lie in a row, for a gallery may be a gigabyte."""
+    if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
+        return np.asarray(features[places[0] : places[0] + len(places)], dtype=np.float32)
+    return np.asarray(features[places], dtype=np.float32)
 
 
 def _sides(plan: Plan, paper: str, dataset: str) -> tuple[Side, ...]:
@@ -192,9 +203,9 @@ def _sides(plan: Plan, paper: str, dataset: str) -> tuple[Side, ...]:
     return (Side(paper, planned[0], "none", title),)
 
 
-def _edges(one: Distances) -> FloatArray:
-    low = min(one.same.min(), one.other.min())
-    high = max(one.same.max(), one.other.max())
+def _edges(found: Iterable[Distances]) -> FloatArray:
+    values = np.concatenate([part for one in found for part in (one.same, one.other)])
+    low, high = float(values.min()), float(values.max())
     return np.linspace(low, high if high > low else low + 1, BINS + 1)
 
 
@@ -224,11 +235,10 @@ def _words(title: str, one: Distances) -> str:
     )
 
 
-def _values(found: dict[str, Distances]) -> pd.DataFrame:
+def _values(found: dict[str, Distances], edges: FloatArray) -> pd.DataFrame:
     """The bins as drawn: variant, ends, shares of both distributions."""
     frames = []
     for title, one in found.items():
-        edges = _edges(one)
         frames.append(
             pd.DataFrame(
                 {
