@@ -25,6 +25,7 @@ from reid_repro.reporting import (
     claims_view,
     formats,
     matrix,
+    paper_ledger,
     paper_page,
     provenance,
     spending,
@@ -56,7 +57,7 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
     """
     assets = Assets()
     runs = provenance.read_runs(plan, results)
-    printed = paper_page.read_printed(plan, results)
+    printed = paper_ledger.read_printed(plan, results)
     judged = claims_view.read_claims(results) if printed else {}
     papers = [
         paper_page.paper_page(
