@@ -16,13 +16,12 @@ from typer.testing import CliRunner
 from reid_repro.cli import app
 from reid_repro.errors import UserError
 from reid_repro.reporting.pages import build
-from reid_repro.reporting.single_file import INDEX, NAME, read_pages, single_file
+from reid_repro.reporting.single_file import INDEX, MAILABLE, NAME, read_pages, single_file
 
 import browser as chromium
 from reporting_world import World, make_world
 
 SOURCES = Path(__file__).parents[1] / "report"
-LIMIT = 15_000_000
 
 FRAME = """<!doctype html><html><head>
 <meta http-equiv="Content-Security-Policy" content="img-src 'self'">
@@ -100,7 +99,7 @@ def test_all_pages_are_in_it_and_nothing_lies_outside(world: World) -> None:
         main = {name for name in own if f'id="{name}"' in page.main}
         assert {page.prefix + name for name in main} <= ids
     assert "assets/" not in re.sub(r"<code>.*?</code>", "", text)
-    assert file.stat().st_size < LIMIT
+    assert file.stat().st_size < MAILABLE
     assert text.count("<style>") == text.count("</main>") == 1
 
 
@@ -190,7 +189,9 @@ def test_what_would_be_broken_is_named(tmp_path: Path, main: str, words: str) ->
     assert not (tmp_path / "one.html").exists()
 
 
-def test_the_command_joins_built_pages_and_asks_for_them(tmp_path: Path) -> None:
+def test_the_command_joins_built_pages_and_asks_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     missing = CliRunner().invoke(app, ["report", "--single-file", "--out", str(tmp_path)])
     assert missing.exit_code == 1
     assert "index.html: no such page; `make report` builds the pages" in missing.output
@@ -202,5 +203,9 @@ def test_the_command_joins_built_pages_and_asks_for_them(tmp_path: Path) -> None
         )
         assert done.exit_code == 0, done.output
         assert made.is_file()
+        assert "large" not in done.output
+    monkeypatch.setattr("reid_repro.reporting.single_file.MAILABLE", 100)
+    large = CliRunner().invoke(app, ["report", "--single-file", "--out", str(tmp_path)])
+    assert "This is large for a mail" in large.output
     wrong = CliRunner().invoke(app, ["report", str(chosen), "--out", str(tmp_path)])
     assert "is for --single-file" in wrong.output

@@ -32,11 +32,15 @@ def report(
     """Render the HTML report from the tables and figures, and summary.md beside it."""
     with logged(log):
         if single_file:
-            from reid_repro.reporting.single_file import NAME
-            from reid_repro.reporting.single_file import single_file as join
+            from reid_repro.reporting import single_file as one
 
-            made = join(out, file or out / NAME)
-            print(f"report: {made} ({made.stat().st_size / 1e6:.1f} MB)")
+            made = one.single_file(out, file or out / one.NAME)
+            size = made.stat().st_size
+            print(f"report: {made} ({size / 1e6:.1f} MB)")
+            if size > one.MAILABLE:
+                print(
+                    "This is large for a mail: `--config` with fewer `papers` makes a smaller one."
+                )
             return
         if file is not None:
             raise UserError(f"report: '{file}' is for --single-file; pages go to --out FOLDER")

@@ -24,6 +24,7 @@ from reid_repro.files import whole
 
 INDEX: Final = "index.html"
 NAME: Final = "reid-repro-report.html"
+MAILABLE: Final = 15_000_000  # bytes; attachments grow by a third, and many servers stop at 20 MB
 TYPES: Final = {
     ".csv": "text/csv",
     ".json": "application/json",
