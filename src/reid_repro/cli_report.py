@@ -39,7 +39,7 @@ def report(
             print(f"report: {made} ({size / 1e6:.1f} MB)")
             if size > one.MAILABLE:
                 print(
-                    "This is large for a mail: `--config` with fewer `papers` makes a smaller one."
+                    "This is large for a mail: pages built with fewer `papers` make a smaller one."
                 )
             return
         if file is not None:
