@@ -20,16 +20,13 @@ PRINTED: Final = ("table", "row", "dataset", "split", "metric")
 def claim_changes(before: Side, after: Side) -> list[Change]:
     """One change a table, figure or claim; empty where neither side was judged."""
     first, second = (_claims(side) for side in (before, after))
-    if not first and not second:
-        return []
-    names = [*first["items"], *(name for name in second["items"] if name not in first["items"])] \
-        if first and second else list((first or second)["items"])  # fmt: skip
+    before_items, after_items = (side.get("items", {}) for side in (first, second))
     settings = ""
     if first and second and first["settings"] != second["settings"]:
         settings = "other thresholds of verdicts"
     found = []
-    for name in names:
-        a, b = (side["items"].get(name) if side else None for side in (first, second))
+    for name in dict.fromkeys([*before_items, *after_items]):
+        a, b = before_items.get(name), after_items.get(name)
         reason = settings or _why_not(a, b)
         found.append(_verdict(name, "verdict", a, b, OF_CLAIMS, reason))
     return found

@@ -92,18 +92,13 @@ def comparison(plan: Plan, paper: str, dataset: str) -> Comparison | None:
     if settings.variants:
         return None
     for table in settings.tables:
-        rows = [row for row in rows_of(plan, paper, table) if is_on(plan, row.paper, row.variant)]
+        rows = rows_of(plan, paper, table)
         if len(rows) > 1:
             base, main = (
                 Side(row.paper, row.variant, row.ranking, row.title) for row in (rows[0], rows[-1])
             )
             return Comparison(base, main)
     return None
-
-
-def is_on(plan: Plan, paper: str, variant: str) -> bool:
-    """Whether a variant that a row points at belongs to this plan."""
-    return paper in plan.papers and variant in plan.papers[paper].variants
 
 
 @dataclass(frozen=True)
@@ -186,6 +181,6 @@ def vector(plan: Plan, paper: str, results: Path, assets: Assets, plot: Plot) ->
     )
 
 
-def existing(results: Path, files: Sequence[Path]) -> bool:
+def existing(files: Sequence[Path]) -> bool:
     """Whether all of `files` are there: a plot without its data is not drawn."""
     return all(file.is_file() for file in files)

@@ -125,7 +125,7 @@ def plot(plan: Plan, paper: str, dataset: str, results: Path) -> Plot | None:
     ]
     described = results / "data" / dataset / "dataset.json"
     needed = [*files, *(file.with_suffix(".parquet") for file in files), described]
-    if not sides or not existing(results, needed):
+    if not sides or not existing(needed):
         return None
     remove = read_json(described)["protocol"]["same_camera"] == "remove"
     found = {}

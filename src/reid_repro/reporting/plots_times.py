@@ -152,7 +152,7 @@ def _time_tables(plan: Plan, paper: str, results: Path) -> dict[str, Path]:
     for name, table in settings.time_tables.items():
         file = results / "tables" / paper / f"{name}.csv"
         of_methods = isinstance(settings.timings[table.timing], ReRankingTiming)
-        if of_methods and table.columns == "sizes" and existing(results, [file]):
+        if of_methods and table.columns == "sizes" and existing([file]):
             found[name] = file
     return found
 
