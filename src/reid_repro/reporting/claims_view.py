@@ -17,6 +17,7 @@ from typing import Any
 from reid_repro.errors import UserError
 from reid_repro.files import read_json
 from reid_repro.reporting import verdict_marks
+from reid_repro.reporting.cell_formats import signed
 from reid_repro.reporting.verdict_marks import Mark
 
 FILE = "claims.json"
@@ -192,7 +193,7 @@ def _p(atom: Mapping[str, Any]) -> float | None:
 
 def _atom(atom: Mapping[str, Any]) -> Atom:
     operator = str(atom.get("op") or "")
-    unknown = atom.get("unknown") or ""
+    unknown, effect = atom.get("unknown") or "", _number(atom.get("effect"))
     if isinstance(unknown, Mapping):
         unknown = unknown.get("sentence") or verdict_marks.reason(str(unknown.get("code") or ""))
     return Atom(
@@ -202,7 +203,7 @@ def _atom(atom: Mapping[str, Any]) -> Atom:
         outcome=_outcome(atom),
         share=percent(_number(atom.get("share"))),
         p=p_value(_p(atom)),
-        effect=_short(_number(atom.get("effect"))),
+        effect="" if effect is None else signed(effect, 2),
         n="" if atom.get("n") is None else f"{int(atom['n']):,}",
         unknown=str(unknown),
     )
