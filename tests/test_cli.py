@@ -22,7 +22,7 @@ RUN = "baseline/bnneck/rendered-vehicles/seed0"
         (["train", "baseline/bnneck"], "expected PAPER/VARIANT/DATASET/seedN"),
         (["train", "baseline/pcb/rendered-vehicles/seed0"], "no variant 'pcb'"),
         (["train", RUN], "content.json: no such file"),
-        (["features", RUN, "test"], "run.json: no such file"),
+        (["features", RUN, "test"], "images.parquet: no such file"),
         (["data", "describe", "market1501"], "content.json: no such file"),
         (["metrics", RUN, "test", "gcn"], "unknown re-ranker 'gcn'; known: none, aqe"),
         (["metrics", RUN, "test", "none"], "test.npy: missing or damaged"),

@@ -7,11 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
 from reid_repro import plan
-from reid_repro.config import merge
+from reid_repro.config import merge, read_yaml
 from reid_repro.errors import UserError
 from reid_repro.plan import Run
 from reid_repro.schemas import schemas
@@ -96,6 +97,26 @@ def test_committed_schemas_are_those_of_the_code(repository: Path) -> None:
     for name, schema in schemas().items():
         committed = json.loads((repository / "workflow" / "schemas" / name).read_text())
         assert committed == schema, f"{name} is out of step: run `make schemas`"
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("benchmarks", "benchmarks.yaml"),
+        ("claims", "papers/claims/*.yaml"),
+        ("deviations", "deviations.yaml"),
+        ("paper", "papers/*.yaml"),
+        ("properties", "properties.yaml"),
+        ("verdicts", "verdicts.yaml"),
+    ],
+)
+def test_committed_files_fit_their_schemas(repository: Path, name: str, pattern: str) -> None:
+    workflow = repository / "workflow"
+    schema = json.loads((workflow / "schemas" / f"{name}.schema.json").read_text())
+    files = sorted(workflow.glob(pattern))
+    assert files
+    for file in files:
+        jsonschema.validate(json.loads(json.dumps(read_yaml(file))), schema)
 
 
 def test_conda_pins_follow_the_lock_file(repository: Path) -> None:

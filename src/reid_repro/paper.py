@@ -25,8 +25,19 @@ Name = Annotated[str, Field(pattern=NAME)]
 PlainName = Annotated[str, Field(pattern=PLAIN_NAME)]
 Metric = Annotated[str, Field(pattern=METRIC)]
 VariantName = Annotated[str, Field(pattern=VARIANT)]  # PAPER/VARIANT
-Labels = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
-Text = Annotated[str, BeforeValidator(lambda v: f"{v}" if isinstance(v, int | float) else v)]
+Labels = Annotated[
+    tuple[str, ...],
+    BeforeValidator(
+        lambda v: (v,) if isinstance(v, str) else v, json_schema_input_type=str | tuple[str, ...]
+    ),
+]
+Text = Annotated[
+    str,
+    BeforeValidator(
+        lambda v: f"{v}" if isinstance(v, int | float) else v,
+        json_schema_input_type=str | int | float,
+    ),
+]
 SimulatedSize = Literal[
     "small", "market", "veri", "wild", "oxford", "paris", "university", "glad"
 ]  # of reid_repro.retrieval.simulation

@@ -14,7 +14,7 @@ from typing import Any
 from reid_repro.ledger import comparisons as compare
 from reid_repro.ledger import printed as printing
 from reid_repro.ledger.claims import Item
-from reid_repro.ledger.comparisons import Comparison, Pair
+from reid_repro.ledger.comparisons import Comparison
 from reid_repro.ledger.evidence import OurEvidence
 from reid_repro.ledger.evidence_rankings import Rankings
 from reid_repro.ledger.paper_evidence import PaperEvidence
@@ -25,6 +25,7 @@ from reid_repro.ledger.statistics import interval
 from reid_repro.ledger.tests_of_difference import Difference, holm
 from reid_repro.ledger.value import Value
 from reid_repro.ledger.verdicts import Finding, Judgement, claim_verdict, support
+from reid_repro.ledger.weak_evidence import Pair
 from reid_repro.plan import Plan
 from reid_repro.verdict_settings import VerdictSettings
 

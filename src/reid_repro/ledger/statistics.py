@@ -78,7 +78,8 @@ class Draws:
                 "expected one value a query"
             )
         sums = np.concatenate([[column.sum()], self.counts @ column])
-        return sums / np.concatenate([[len(column)], self.counts.sum(axis=1)])
+        means: Array = sums / np.concatenate([[len(column)], self.counts.sum(axis=1)])
+        return means
 
 
 def identity_draws(
