@@ -1,13 +1,14 @@
-"""Freed memory stays with the process."""
+"""Freed memory stays with the process; a start does not look for garbage."""
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import pytest
 
-from reid_repro.memory import keep_memory
+from reid_repro.memory import keep_memory, starting
 
 # 16 MiB, taken, filled and freed twenty times over; prints the page faults of it.
 PROGRAM = """
@@ -38,3 +39,27 @@ def faults(way: str) -> int:
 @pytest.mark.skipif(not keep_memory(), reason="the C library has no such switch")
 def test_memory_taken_again_is_not_fetched_again_from_the_system() -> None:
     assert faults("keep") < faults("leave") / 10
+
+
+@pytest.fixture
+def thawed():
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("thawed")
+def test_what_a_start_makes_is_not_looked_through() -> None:
+    before = gc.get_freeze_count()
+    with starting():
+        assert not gc.isenabled()
+        made = [[number] for number in range(10_000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= before + len(made)
+    assert not any(kept is made for kept in gc.get_objects())
+
+
+@pytest.mark.usefixtures("thawed")
+def test_a_start_that_fails_looks_for_garbage_again() -> None:
+    with pytest.raises(ImportError), starting():
+        raise ImportError
+    assert gc.isenabled()

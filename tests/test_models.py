@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from torch.nn import functional
 from reid_repro import models
 from reid_repro.errors import UserError
 from reid_repro.models.baseline import Baseline
+from reid_repro.models.layers import googlenet, resnet
+from reid_repro.models.layers.blocks import SqueezeExcitation
 from reid_repro.models.layers.resnet import ResNet, load_weights
 from reid_repro.models.outputs import Outputs
 
@@ -93,3 +97,32 @@ def test_unknown_names_are_refused() -> None:
         models.build("baseline", 0)
     with pytest.raises(ValueError, match="backbone 'vgg' is unknown"):
         models.build("baseline", 3, backbone="vgg")
+
+
+def test_squeeze_and_excitation_is_torchvisions() -> None:
+    torch.manual_seed(0)
+    own = SqueezeExcitation(12, 3)
+    peer = torchvision.ops.SqueezeExcitation(12, 3)
+    peer.load_state_dict(own.state_dict())
+    features = torch.randn(4, 12, 5, 7)
+    torch.testing.assert_close(own(features), peer(features), rtol=0, atol=0)
+
+
+def test_networks_are_there_without_the_compiler() -> None:
+    """Every job that loads a network would wait two seconds for torchvision and torch._dynamo."""
+    names = "baseline, chca, glad, pcb, pgan, ssrnet"
+    code = f"""import sys
+from reid_repro.models import {names}
+from reid_repro.phases import features
+print(*{{"torchvision", "torch._dynamo", "lightning_fabric"}} & set(sys.modules))"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("layouts", [resnet.LAYOUTS, googlenet.LAYOUTS])
+def test_imagenet_weights_have_torchvisions_names(layouts) -> None:
+    names = {layout: facts.imagenet for layout, facts in layouts.items() if facts.imagenet}
+    assert names
+    for layout, name in names.items():
+        weights = torchvision.models.get_weight(name)
+        assert weights.url.rsplit("/", 1)[1].startswith(layout)

@@ -22,7 +22,7 @@ from reid_repro import (
 )
 from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads, plan_of
 from reid_repro.console import job, logged
-from reid_repro.memory import keep_memory
+from reid_repro.memory import keep_memory, starting
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,7 +51,8 @@ def train(
 ) -> None:
     """Train PAPER/VARIANT/DATASET/seedN; a killed training goes on where it was."""
     with job(log, "train", run, results.resolve()):
-        from reid_repro.phases import models as phase
+        with starting():
+            from reid_repro.phases import models as phase
 
         phase.run(plan_of(config), run, results, threads=threads)
 
@@ -67,7 +68,8 @@ def features(
 ) -> None:
     """Extract the descriptors of a subset's queries and gallery."""
     with job(log, "features", run, subset, results.resolve()):
-        from reid_repro.phases import features as phase
+        with starting():
+            from reid_repro.phases import features as phase
 
         phase.run(plan_of(config), run, subset, results, threads=threads)
 
@@ -84,7 +86,8 @@ def metrics(
 ) -> None:
     """Rank one run's features by each of the re-rankers, and score the rankings."""
     with job(log, "metrics", run, subset, *rerankers, results.resolve()):
-        from reid_repro.phases import metrics as phase
+        with starting():
+            from reid_repro.phases import metrics as phase
 
         phase.run(plan_of(config), run, subset, rerankers, results, threads=threads)
 
@@ -101,7 +104,8 @@ def sweep(
 ) -> None:
     """Re-rank and score one run's features at every point of a paper's sweeps."""
     with job(log, "sweep", paper, run, subset, results.resolve()):
-        from reid_repro.phases import sweeps as phase
+        with starting():
+            from reid_repro.phases import sweeps as phase
 
         phase.run(plan_of(config), paper, run, subset, results, threads=threads)
 
@@ -117,7 +121,8 @@ def times(
 ) -> None:
     """Measure a paper's methods on simulated features of the printed sizes."""
     with job(log, "times", paper, name, results.resolve()):
-        from reid_repro.phases import timings as phase
+        with starting():
+            from reid_repro.phases import timings as phase
 
         phase.run(plan_of(config), paper, name, results, threads=threads)
 

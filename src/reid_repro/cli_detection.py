@@ -10,6 +10,7 @@ import typer
 from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads, plan_of
 from reid_repro.console import job, logged
 from reid_repro.detectors import Kind
+from reid_repro.memory import starting
 
 app = typer.Typer()
 
@@ -36,7 +37,8 @@ def detector(
 ) -> None:
     """Train a detector, or take over its weights; a killed training goes on where it was."""
     with job(log, "detector", kind.kind, results.resolve()):
-        from reid_repro.phases import detectors as phase
+        with starting():
+            from reid_repro.phases import detectors as phase
 
         phase.run(plan_of(config), kind.kind, results, threads=threads)
 
@@ -69,7 +71,8 @@ def _detect(
     kind: Kind, dataset: str, config: str, results: Path, threads: int, log: Path | None
 ) -> None:
     with job(log, kind, dataset, results.resolve()):
-        from reid_repro.phases import detection as phase
+        with starting():
+            from reid_repro.phases import detection as phase
 
         print(f"{dataset}: {phase.run(plan_of(config), kind, dataset, results, threads=threads)}")
 
@@ -99,7 +102,8 @@ def score_places(
 ) -> None:
     """Score detected part boxes or joints on a rendered set's test images."""
     with logged(log):
-        from reid_repro.phases import detection_scores as phase
+        with starting():
+            from reid_repro.phases import detection_scores as phase
 
         print(f"{dataset}: {phase.run(plan_of(config), kind.kind, dataset, results)}")
 

@@ -5,7 +5,6 @@ One to one: `tensorflow_names` and `torchvision_names` give the foreign name of 
 
 from __future__ import annotations
 
-import torchvision
 from torch import nn
 
 from reid_repro.errors import UserError
@@ -44,7 +43,9 @@ def load_imagenet(backbone: SlimResNet101) -> None:
     something else with them. Raises UserError where they cannot be had.
     """
     assert backbone.strides == "first"
-    weights = torchvision.models.ResNet101_Weights.IMAGENET1K_V1
+    from torchvision.models import ResNet101_Weights  # two seconds that no other start needs
+
+    weights = ResNet101_Weights.IMAGENET1K_V1
     try:
         state = weights.get_state_dict(progress=True, check_hash=True)
     except (OSError, RuntimeError) as error:

@@ -16,6 +16,7 @@ from reid_repro.datasets import places
 from reid_repro.datasets.images import ImageStore
 from reid_repro.errors import UserError
 from reid_repro.files import read_json, read_parquet, whole, write_csv, write_json
+from reid_repro.memory import starting
 from reid_repro.networks import needs
 from reid_repro.plan import Plan, ResolvedRun
 
@@ -24,8 +25,9 @@ def run(plan: Plan, name: str, results: Path, *, threads: int = 0) -> None:
     """Train run `name` (`PAPER/VARIANT/DATASET/seedN`); `threads` 0 leaves torch's own choice."""
     resolved = plan.resolve(name)
     # Here, since what only loads a network does not need what trains one (two seconds a job).
-    from reid_repro.training.checkpoint import clear
-    from reid_repro.training.loop import train
+    with starting():
+        from reid_repro.training.checkpoint import clear
+        from reid_repro.training.loop import train
 
     if threads:
         torch.set_num_threads(max(1, threads // resolved.training.devices))

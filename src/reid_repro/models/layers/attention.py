@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import SqueezeExcitation
+
+from reid_repro.models.layers.blocks import SqueezeExcitation
 
 
 def squeezed(channels: int, reduction: int) -> int:
@@ -19,8 +20,7 @@ def squeezed(channels: int, reduction: int) -> int:
 
 def squeeze_excitation(channels: int, reduction: int) -> nn.Module:
     """Channel attention from the pooled map alone: (n, c, h, w) to the same shape."""
-    module: nn.Module = SqueezeExcitation(channels, squeezed(channels, reduction))
-    return module
+    return SqueezeExcitation(channels, squeezed(channels, reduction))
 
 
 class CBAM(nn.Module):

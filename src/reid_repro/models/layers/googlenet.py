@@ -13,14 +13,12 @@ network loaded from its own checkpoint sees what it was trained on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.models.googlenet import BasicConv2d, Inception
 
+from reid_repro.models.layers.blocks import ConvNormReLU, Inception
 from reid_repro.models.layers.weights import load_strict
 
 # Channels: 1x1; 3x3 reduced, 3x3; 5x5 reduced, 5x5; behind the pooling (their Table 1).
@@ -41,16 +39,16 @@ SMALLEST = 15  # pixels a side: a pooling without padding leaves nothing of a si
 
 
 class Layout(NamedTuple):
-    """The inception blocks between one halving of the map and the next, torchvision's weights."""
+    """The inception blocks between two halvings of the map, and torchvision's weights by name."""
 
     stages: tuple[tuple[str, ...], ...]
-    imagenet: Callable[[], torchvision.models.WeightsEnum] | None
+    imagenet: str | None
 
 
 LAYOUTS = {
     "googlenet": Layout(
         (("3a", "3b"), ("4a", "4b", "4c", "4d", "4e"), ("5a", "5b")),
-        lambda: torchvision.models.GoogLeNet_Weights.IMAGENET1K_V1,
+        "GoogLeNet_Weights.IMAGENET1K_V1",
     ),
     "googlenet_small": Layout((("3a",), ("5b",)), None),
 }
@@ -73,10 +71,10 @@ class GoogLeNet(nn.Module):
         if width < 8:
             raise ValueError(f"width is {width}; it must be at least 8")
         self.layout, self.stages = layout, LAYOUTS[layout].stages
-        self.conv1 = BasicConv2d(3, width, kernel_size=7, stride=2, padding=3)
+        self.conv1 = ConvNormReLU(3, width, 7, stride=2)
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
-        self.conv2 = BasicConv2d(width, width, kernel_size=1)
-        self.conv3 = BasicConv2d(width, 3 * width, kernel_size=3, padding=1)
+        self.conv2 = ConvNormReLU(width, width, 1)
+        self.conv3 = ConvNormReLU(width, 3 * width, 3)
         self.maxpool2 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         channels = 3 * width
         for name in (name for stage in self.stages for name in stage):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
-from torchvision.ops import SqueezeExcitation
+
+from reid_repro.models.layers.blocks import SqueezeExcitation
 
 
 class PartAttention(nn.Module):

@@ -7,32 +7,26 @@ every layer (64 is the original), for networks that train on a CPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
-import torchvision
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from reid_repro.models.layers.blocks import BasicBlock, Bottleneck
 from reid_repro.models.layers.weights import load_strict
 
 
 class Layout(NamedTuple):
-    """The block type, how many of them each stage has, and torchvision's weights."""
+    """The block type, how many of them each stage has, and the name of torchvision's weights."""
 
     block: type[BasicBlock] | type[Bottleneck]
     stages: tuple[int, int, int, int]
-    imagenet: Callable[[], torchvision.models.WeightsEnum] | None
+    imagenet: str | None
 
 
 LAYOUTS = {
     "resnet10": Layout(BasicBlock, (1, 1, 1, 1), None),
-    "resnet18": Layout(
-        BasicBlock, (2, 2, 2, 2), lambda: torchvision.models.ResNet18_Weights.IMAGENET1K_V1
-    ),
-    "resnet50": Layout(
-        Bottleneck, (3, 4, 6, 3), lambda: torchvision.models.ResNet50_Weights.IMAGENET1K_V1
-    ),
+    "resnet18": Layout(BasicBlock, (2, 2, 2, 2), "ResNet18_Weights.IMAGENET1K_V1"),
+    "resnet50": Layout(Bottleneck, (3, 4, 6, 3), "ResNet50_Weights.IMAGENET1K_V1"),
 }
 
 

@@ -6,16 +6,12 @@ has not (the classifier, auxiliary heads) is skipped by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from reid_repro.errors import UserError
-
-Source = Callable[[], torchvision.models.WeightsEnum]
 
 
 def load_strict(
@@ -23,14 +19,14 @@ def load_strict(
     layout: str,
     weights: str,
     *,
-    imagenet: Source | None,
+    imagenet: str | None,
     skipped: tuple[str, ...] = ("fc.",),
 ) -> None:
     """`none`, `imagenet` (torchvision's, from its cache or the network), or a state dict's path.
 
-    `layout` names the backbone in messages, `imagenet` gives torchvision's weights where it has
-    some, and keys that begin with one of `skipped` are left out. Raises UserError for weights that
-    cannot be had or do not fit, naming a key.
+    `layout` names the backbone in messages, `imagenet` torchvision's weights where it has some
+    (`ResNet50_Weights.IMAGENET1K_V1`), and keys that begin with one of `skipped` are left out.
+    Raises UserError for weights that cannot be had or do not fit, naming a key.
     """
     if weights == "none":
         return
@@ -51,10 +47,12 @@ def load_strict(
     backbone.load_state_dict(state)
 
 
-def _imagenet(layout: str, source: Source | None) -> dict[str, Tensor]:
-    if source is None:
+def _imagenet(layout: str, name: str | None) -> dict[str, Tensor]:
+    if name is None:
         raise UserError(f"{layout} has no ImageNet weights; set model.weights to none or a path")
-    weights = source()
+    from torchvision.models import get_weight  # two seconds that no other start needs
+
+    weights = get_weight(name)
     try:
         return dict(weights.get_state_dict(progress=True, check_hash=True))
     except (OSError, RuntimeError) as error:
