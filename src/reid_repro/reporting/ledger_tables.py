@@ -26,7 +26,7 @@ from reid_repro.reporting.cell_formats import (
     sort_key,
     spread,
 )
-from reid_repro.reporting.verdict_marks import Mark
+from reid_repro.reporting.verdict_marks import Count, Mark
 
 COLUMNS = (
     "table", "row", "dataset", "split", "metric", "printed", "printed_as", "role", "note", "kind",
@@ -96,7 +96,7 @@ class PrintedTable:
     heads: tuple[Head, ...]
     rows: tuple[Row, ...]
     missing: tuple[Missing, ...]
-    tally: tuple[tuple[Mark, int], ...]  # of the authors' own cells
+    tally: tuple[Count, ...]  # of the authors' own cells
     runs: tuple[str, ...]  # PAPER/VARIANT/DATASET of the values of ours
     level: float | None
     frame: pd.DataFrame  # the rows of the file, for download
@@ -184,7 +184,9 @@ def _table(label: str, frame: pd.DataFrame, titles: Mapping[str, str]) -> Printe
             _row(str(title), part, columns) for title, part in frame.groupby("row", sort=False)
         ),
         missing=_missing(own),
-        tally=verdict_marks.tally(own["verdict"], verdict_marks.OF_CELLS),
+        tally=verdict_marks.counted(
+            (verdict, False) for verdict in own["verdict"] if verdict not in verdict_marks.UNMARKED
+        ),
         runs=tuple(
             dict.fromkeys(
                 f"{run}/{dataset}"

@@ -14,9 +14,11 @@ from reid_repro.plan import Plan
 from reid_repro.reporting import claims_view, verdict_marks
 from reid_repro.reporting.claims_view import KINDS, Judged
 from reid_repro.reporting.ledger_tables import Missing, PrintedTable
-from reid_repro.reporting.verdict_marks import Mark
+from reid_repro.reporting.verdict_marks import Count
 
-DECIDED = ("reproduced", "partially", "not_reproduced")
+# In this order on the front page; of what it is shown first, what needed no data comes last.
+TELLING = ("reproduced", "partially", "not_reproduced", "inconclusive")
+PLAIN = ("algebra", "consistency", "dataset-stat", "diagram", "protocol")
 FINDINGS = 4  # a paper on the front page
 
 
@@ -26,7 +28,7 @@ class MatrixCell:
 
     kind: str
     items: tuple[Judged, ...]
-    tally: tuple[tuple[Mark, int], ...]
+    tally: tuple[Count, ...]
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,10 @@ class MatrixRow:
 
     @property
     def findings(self) -> tuple[Judged, ...]:
-        """Items that say most: what was decided, summaries of tables and figures first."""
+        """Items that say most, of each verdict: tables and figures first, plain facts last."""
         items = [item for cell in self.cells for item in cell.items]
-        known = [item for item in items if item.mark.verdict in DECIDED]
+        known = [item for name in TELLING for item in items if item.mark.verdict == name]
+        known.sort(key=lambda item: item.type in PLAIN)
         return tuple(_spread(known, FINDINGS))
 
 
@@ -52,12 +55,12 @@ class Matrix:
 
     kinds: tuple[str, ...]
     rows: tuple[MatrixRow, ...]
-    tally: tuple[tuple[Mark, int], ...]
+    tally: tuple[Count, ...]
 
     @property
     def total(self) -> int:
         """The number of items."""
-        return sum(count for _, count in self.tally)
+        return sum(count.number for count in self.tally)
 
     @property
     def titles(self) -> dict[str, str]:
@@ -127,13 +130,15 @@ def matrix(plan: Plan, judged: Mapping[str, Sequence[Judged]]) -> Matrix:
         if not items:
             continue
         cells = [
-            MatrixCell(kind, tuple(found), verdict_marks.tally(i.mark.verdict for i in found))
+            MatrixCell(
+                kind, tuple(found), verdict_marks.tally((i.mark.verdict, i.dashed) for i in found)
+            )
             for kind in KINDS
             for found in [claims_view.of_kind(items, kind)]
         ]
         title = plan.papers[paper].title
         rows.append(MatrixRow(paper, title, short_title(title), tuple(cells)))
-    verdicts = (i.mark.verdict for row in rows for cell in row.cells for i in cell.items)
+    verdicts = ((i.mark.verdict, i.dashed) for r in rows for cell in r.cells for i in cell.items)
     return Matrix(tuple(KINDS.values()), tuple(rows), verdict_marks.tally(verdicts))
 
 

@@ -77,10 +77,30 @@ def mark(verdict: str) -> Mark:
         raise ValueError(f"unknown verdict '{verdict}'; known: {', '.join(MARKS)}") from None
 
 
+@dataclass(frozen=True)
+class Count:
+    """How often a verdict was given, on full and on reduced data apart."""
+
+    mark: Mark
+    scaled: bool
+    number: int
+
+
 def tally(verdicts: Iterable[str], order: Iterable[str] = OF_ITEMS) -> tuple[tuple[Mark, int], ...]:
     """How often each verdict stands there, in the order of the legend, without the absent ones."""
     counts = Counter(verdicts)
     return tuple((MARKS[name], counts[name]) for name in order if counts[name])
+
+
+def counted(verdicts: Iterable[tuple[str, bool]]) -> tuple[Count, ...]:
+    """How often each (verdict, scaled) stands there, in the order of the legends."""
+    counts = Counter(verdicts)
+    return tuple(
+        Count(mark, scaled, counts[mark.verdict, scaled])
+        for mark in _MARKS
+        for scaled in (False, True)
+        if counts[mark.verdict, scaled]
+    )
 
 
 def reason(code: str) -> str:
