@@ -130,16 +130,21 @@ def matrix(plan: Plan, judged: Mapping[str, Sequence[Judged]]) -> Matrix:
         if not items:
             continue
         cells = [
-            MatrixCell(
-                kind, tuple(found), verdict_marks.tally((i.mark.verdict, i.dashed) for i in found)
-            )
+            MatrixCell(kind, tuple(found), _counted(found))
             for kind in KINDS
             for found in [claims_view.of_kind(items, kind)]
         ]
         title = plan.papers[paper].title
         rows.append(MatrixRow(paper, title, short_title(title), tuple(cells)))
-    verdicts = ((i.mark.verdict, i.dashed) for r in rows for cell in r.cells for i in cell.items)
-    return Matrix(tuple(KINDS.values()), tuple(rows), verdict_marks.tally(verdicts))
+    return Matrix(
+        tuple(KINDS.values()),
+        tuple(rows),
+        _counted(i for r in rows for cell in r.cells for i in cell.items),
+    )
+
+
+def _counted(items: Iterable[Judged]) -> tuple[Count, ...]:
+    return verdict_marks.counted((item.mark.verdict, item.dashed) for item in items)
 
 
 def unrun_items(found: Matrix, cells: Sequence[UnrunCells]) -> list[Unrun]:
