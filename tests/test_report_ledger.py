@@ -15,14 +15,16 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from printed_world import ITEMS, ROWS, ledger, write_judged
 
 from reid_repro.errors import UserError
 from reid_repro.ledger import printed as printing
-from reid_repro.reporting import cell_formats, claims_view, spending
+from reid_repro.reporting import cell_formats, claims_view, looks_view, spending
 from reid_repro.reporting.formats import sentence
 from reid_repro.reporting.ledger_tables import PrintedTable, printed_tables, read_ledger
 from reid_repro.reporting.pages import build
+from reid_repro.reporting.paper_ledger import plain
 
 from reporting_world import HOSTILE, SOURCES, World, printed_site
 
@@ -365,3 +367,52 @@ def test_a_changed_verdict_changes_both_pages(copy: World) -> None:
     assert 'aria-label="Claim 4.2-A*: not reproduced"' in page(copy, "index.html")
     row = page(copy)[page(copy).index('id="ground-claim-4-2-a"') :]
     assert words(row[: row.index("</td>")]).endswith("not reproduced")
+
+
+# --- what answers a printed figure
+
+
+@pytest.mark.parametrize("label", ["Figure 2(a)", "Fig. 2a", "figure 2 (a)"])
+def test_a_figure_is_the_same_however_its_label_is_written(label: str) -> None:
+    assert plain(label) == "fig2a"
+    assert plain("Fig. 2b") != plain(label)
+
+
+@pytest.fixture
+def sheet(copy: World, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A picture sheet of `ground` on `cars` that answers Fig. 2(a); its JSON."""
+    planned = {"cars": [SimpleNamespace(name="sheet")]}
+    monkeypatch.setattr(looks_view, "looks_of", lambda plan, paper, name: planned.get(name, []))
+    monkeypatch.setitem(looks_view.ANSWERS, ("ground", "sheet"), "Fig. 2a")
+    file = copy.results / "looks/ground/cars/sheet.json"
+    file.parent.mkdir(parents=True)
+    Image.new("RGB", (40, 20)).save(file.with_suffix(".webp"))
+    numbers = {"in parts": 0.625}
+    facts = {
+        "title": f"Sheet {HOSTILE}", "caption": "What it is.", "size": [40, 20],
+        "alt": "A heat map on a car", "rows": [{"identity": 7, "camera": -1, "numbers": numbers}],
+    }  # fmt: skip
+    file.write_text(json.dumps(facts))
+    return file
+
+
+def test_a_picture_sheet_stands_with_the_figure_that_it_answers(copy: World, sheet: Path) -> None:
+    build(copy.plan, copy.results, copy.report, sources=SOURCES)
+    text = page(copy)
+    figures = text[text.index('id="ground-fig-2-a"') : text.index('id="claims"')]
+    assert 'width="40" height="20" loading="lazy"' in figures
+    assert 'alt="A heat map on a car"' in figures
+    shown = words(figures).replace("\N{NO-BREAK SPACE}", " ")
+    assert "What it is. Demo scale, seed 0." in shown
+    assert "Identity 7, camera unknown: in parts 62.5 %" in shown
+    assert text.count('id="look-ground-cars-sheet"') == 1
+    assert (copy.report / "assets/looks/ground/cars/sheet.webp").is_file()
+
+
+def test_a_damaged_picture_sheet_is_named(copy: World, sheet: Path) -> None:
+    sheet.write_text("{}")
+    with pytest.raises(UserError, match=re.escape(f"{sheet}: no key 'title'")):
+        build(copy.plan, copy.results, copy.report, sources=SOURCES)
+    sheet.unlink()
+    with pytest.raises(UserError, match=re.escape(f"{sheet}: no such file")):
+        build(copy.plan, copy.results, copy.report, sources=SOURCES)
