@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -27,7 +27,9 @@ from reid_repro.detectors import (
 from reid_repro.files import read_json, read_parquet, sha256, write_csv, write_json
 from reid_repro.plan import Plan
 from reid_repro.training.checkpoint import Checkpoints, clear
-from reid_repro.training.fitting import HISTORY, Fitted
+
+if TYPE_CHECKING:  # what only detects does not need what trains (two seconds a job)
+    from reid_repro.training.fitting import Fitted
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def run(plan: Plan, kind: Kind, results: Path, *, threads: int = 0) -> None:
 
 
 def _history(fitted: Fitted | None) -> pd.DataFrame:
+    from reid_repro.training.fitting import HISTORY
+
     return pd.DataFrame(columns=HISTORY) if fitted is None else fitted.history
 
 
