@@ -110,6 +110,7 @@ class UnrunCells:
 class Erratum:
     """A place where a paper contradicts itself, the data or another paper."""
 
+    names: tuple[str, ...]
     papers: str
     where: str
     statement: str
@@ -216,6 +217,7 @@ def errata(plan: Plan, judged: Mapping[str, Sequence[Judged]]) -> list[Erratum]:
         items = [item for name in names for item in judged[name]]
         found.append(
             Erratum(
+                names=tuple(names),
                 papers=" / ".join(titles),
                 where=one.section,
                 statement=one.statement,

@@ -67,6 +67,7 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
     ]
     summary = provenance.summary(plan, runs, _metrics(plan, results))
     verdicts, unrun = matrix.matrix(plan, judged), matrix.unrun_cells(plan, printed)
+    errata = matrix.errata(plan, judged)
     common: dict[str, Any] = {
         "plan": plan,
         "origins": cards.origins(results, plan.datasets),
@@ -86,6 +87,7 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
             common,
             origins=cards.origins(results, plan.datasets_of(paper.name)),
             paper=paper,
+            errata=[one for one in errata if paper.name in one.names],
             root="../",
         )
         for paper in papers
@@ -104,7 +106,7 @@ def build(plan: Plan, results: Path, report: Path, *, sources: Path = SOURCES) -
         matrix=verdicts,
         unrun_items=matrix.unrun_items(verdicts, unrun),
         unrun_cells=unrun,
-        errata=matrix.errata(plan, judged),
+        errata=errata,
         spent=spending.spent(results, runs, own, summary),
         settings=_settings_digest(results) if printed else "",
         not_run=_not_run(plan),
