@@ -1,5 +1,9 @@
 # All files of each phase, for the names that one asks for.
 
+# Verdicts wait for the times, which are taken alone; what only the pages show is made meanwhile, on
+# the cores that verdicts leave.
+PRESENTATION = -2
+
 
 def all_times():
     return [
@@ -93,8 +97,10 @@ def all_figures():
 
 
 def all_pages():
+    summary = ["report/summary.md"] if all_judged() else []
     return [
         "report/index.html",
+        *summary,
         *(f"report/papers/{paper}.html" for paper in PLAN.config.papers),
         *(
             f"report/stages/{kind}.html"

@@ -111,6 +111,7 @@ rule places_sheet:
         "logs/figures/{kind}/{dataset}.log",
     benchmark:
         "results/benchmarks/report/{kind}/{dataset}.tsv"
+    priority: PRESENTATION
     conda:
         "../envs/reid-repro.yaml"
     resources:

@@ -9,6 +9,7 @@ rule table:
         "logs/tables/{paper}/{table}.log",
     benchmark:
         "results/benchmarks/report/tables/{paper}/{table}.tsv"
+    priority: PRESENTATION
     conda:
         "../envs/reid-repro.yaml"
     resources:
@@ -30,6 +31,7 @@ rule summary:
         "logs/tables/summary.log",
     benchmark:
         "results/benchmarks/report/tables/summary.tsv"
+    priority: PRESENTATION
     conda:
         "../envs/reid-repro.yaml"
     resources:
@@ -58,6 +60,7 @@ rule figures:
         "logs/figures/{paper}/{variant}/{dataset}.log",
     benchmark:
         "results/benchmarks/report/figures/{paper}/{variant}/{dataset}.tsv"
+    priority: PRESENTATION
     conda:
         "../envs/reid-repro.yaml"
     resources:
@@ -80,6 +83,7 @@ rule sweep_figure:
         "logs/figures/{paper}/{figure}.log",
     benchmark:
         "results/benchmarks/report/figures/{paper}/{figure}.tsv"
+    priority: PRESENTATION
     conda:
         "../envs/reid-repro.yaml"
     resources:
@@ -104,6 +108,7 @@ rule sample_sheet:
         "logs/figures/samples/{dataset}.log",
     benchmark:
         "results/benchmarks/report/samples/{dataset}.tsv"
+    priority: PRESENTATION
     conda:
         "../envs/reid-repro.yaml"
     resources:

@@ -6,6 +6,7 @@ import typer
 
 from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads, plan_of
 from reid_repro.console import job
+from reid_repro.memory import starting
 
 app = typer.Typer()
 
@@ -21,7 +22,8 @@ def measures(
 ) -> None:
     """Measure what a paper's figures show on a dataset, and draw its picture sheets."""
     with job(log, "measures", paper, dataset, results.resolve()):
-        from reid_repro.phases import measures as phase
+        with starting():
+            from reid_repro.phases import measures as phase
 
         phase.run(plan_of(config), paper, dataset, results, threads=threads)
 
@@ -35,6 +37,7 @@ def complexity(
 ) -> None:
     """Parameters, multiply-accumulates and seconds an image of the papers' own networks."""
     with job(log, "complexity", results.resolve()):
-        from reid_repro.phases import complexity as phase
+        with starting():
+            from reid_repro.phases import complexity as phase
 
         phase.run(plan_of(config), results, threads=threads)
