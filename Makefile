@@ -60,8 +60,13 @@ $(VENV)/.uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
 
+# What jobs import is compiled to bytecode here, once; else the first jobs do so, each for itself.
+JOBS := import reid_repro.training.loop, reid_repro.phases.detectors, reid_repro.phases.measures; \
+  import reid_repro.phases.figures, reid_repro.phases.metrics, reid_repro.cli, snakemake.cli
+
 # Exactly what the lock file says, checked by hash, then the package itself, editable.
 $(STAMP): requirements.lock pyproject.toml $(VENV)/.uv
 	uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c '$(JOBS)'
 	@touch $@

@@ -135,7 +135,7 @@ def _measure(value: float, metric: str, significant: int) -> str:
         size, unit = COUNTS[metric]
         return f"{_significant(value / size, significant)}{THIN}{unit}"
     seconds = value / 1000 if metric.endswith("_ms") else value
-    shown, unit = (seconds, "s") if seconds >= 1 else (1000 * seconds, "ms")
+    shown, unit = (seconds, "s") if seconds >= 0.9995 else (1000 * seconds, "ms")  # as rounded
     return f"{_significant(shown, significant)}{THIN}{unit}"
 
 
