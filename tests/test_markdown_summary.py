@@ -55,7 +55,7 @@ def columns(text: str) -> list[list[str]]:
 def test_verdicts_are_counted_a_paper_and_kind(tmp_path: Path) -> None:
     items = [
         item(1, "reproduced"),
-        item(2, "reproduced"),
+        item(2, "reproduced", scaled=False),
         item(3, "not_run"),
         item(4, "inconclusive", kind="table", id="Table IV"),
         item(5, "not_reproduced", paper="gnn", kind="figure", id="Fig. 2"),
@@ -69,11 +69,12 @@ def test_verdicts_are_counted_a_paper_and_kind(tmp_path: Path) -> None:
         if key[0].startswith("[")
     }
     assert found == {
-        ("[CHCA](papers/chca.html)", "Tables"): {"inconclusive": "1"},
-        ("[CHCA](papers/chca.html)", "Claims"): {"reproduced": "2", "not run": "1"},
-        (r"[GNN \| &lt;b&gt;](papers/gnn.html)", "Figures"): {"not reproduced": "1"},
+        ("[CHCA](papers/chca.html)", "Tables"): {"inconclusive": "△1"},
+        ("[CHCA](papers/chca.html)", "Claims"): {"reproduced": "1 + △1", "not run": "1"},
+        (r"[GNN \| &lt;b&gt;](papers/gnn.html)", "Figures"): {"not reproduced": "△1"},
     }
-    assert "5 tables, figures and claims: **2** reproduced" in text
+    counts = "**1** reproduced, **1** reproduced (scaled)"
+    assert f"5 tables, figures and claims: {counts}" in text
     assert "- Needs the paper scale: the real benchmark or the full training: 1" in text
     assert "reduced data" in text
     whole = [item(1, "reproduced", scaled=False)]

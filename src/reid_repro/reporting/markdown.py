@@ -28,6 +28,7 @@ LONGEST: Final = 160  # characters of a statement
 _MARKUP: Final = re.compile(r"[\\`*_{}\[\]|~$]")
 _FIRST: Final = re.compile(r"^(?:([-+]|#+)(?=\s)|(\d+)([.)])(?=\s))")
 _LINK: Final = re.compile(r":(?=//|[\w+-]+:)|(?<=www)\.", re.IGNORECASE)
+SCALED: Final = MARKS["scaled"].glyph
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "@&#8203;"}
 
 
@@ -79,13 +80,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1)
 
 
 def _opening(items: Sequence[Judged]) -> str:
-    tally = verdict_marks.tally(item.mark.verdict for item in items)
-    counts = ", ".join(f"**{count}** {escape(mark.word)}" for mark, count in tally)
-    scaled = any(item.scaled and item.mark.verdict != "not_run" for item in items)
+    counted = verdict_marks.counted((item.mark.verdict, item.dashed) for item in items)
+    counts = ", ".join(
+        f"**{count.number}** {escape(count.mark.word)}{' (scaled)' if count.scaled else ''}"
+        for count in counted
+    )
     note = (
-        " These verdicts come from reduced data and epochs: they are of directions, orders and "
-        "ratios, and stand for no full reproduction."
-        if scaled
+        f" Scaled ({SCALED} in the table): on reduced data and epochs, of directions, orders and "
+        "ratios; no full reproduction."
+        if any(count.scaled for count in counted)
         else ""
     )
     return f"{len(items)} tables, figures and claims: {counts}.{note}"
@@ -97,11 +100,18 @@ def _items(judged: Mapping[str, Sequence[Judged]], titles: Mapping[str, str]) ->
     rows = []
     for paper, items in judged.items():
         for kind, word in KINDS.items():
-            found = [item.mark.verdict for item in of_kind(items, kind)]
+            found = [(item.mark.verdict, item.dashed) for item in of_kind(items, kind)]
             if found:
                 name = _link(titles.get(paper, paper), f"papers/{paper}.html")
-                rows.append([name, word, *(str(found.count(m.verdict) or "") for m in marks)])
+                rows.append([name, word, *(_apart(found, mark.verdict) for mark in marks)])
     return table(["Paper", "", *(f"{m.glyph} {escape(m.word)}" for m in marks)], rows, texts=2)
+
+
+def _apart(found: Sequence[tuple[str, bool]], verdict: str) -> str:
+    """How often a verdict was given: on full data, and marked as such on reduced data."""
+    full, scaled = found.count((verdict, False)), found.count((verdict, True))
+    shown = [str(full)] if full else []
+    return " + ".join(shown + ([f"{SCALED}{scaled}"] if scaled else []))
 
 
 def _cells(results: Path, judged: Mapping[str, Sequence[Judged]], titles: Mapping[str, str]) -> str:

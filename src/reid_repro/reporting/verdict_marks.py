@@ -86,12 +86,6 @@ class Count:
     number: int
 
 
-def tally(verdicts: Iterable[str], order: Iterable[str] = OF_ITEMS) -> tuple[tuple[Mark, int], ...]:
-    """How often each verdict stands there, in the order of the legend, without the absent ones."""
-    counts = Counter(verdicts)
-    return tuple((MARKS[name], counts[name]) for name in order if counts[name])
-
-
 def counted(verdicts: Iterable[tuple[str, bool]]) -> tuple[Count, ...]:
     """How often each (verdict, scaled) stands there, in the order of the legends."""
     counts = Counter(verdicts)
