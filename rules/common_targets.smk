@@ -1,8 +1,8 @@
 # All files of each phase, for the names that one asks for.
 
-# Verdicts wait for the times, which are taken alone; what only the pages show is made meanwhile, on
-# the cores that verdicts leave.
-PRESENTATION = -2
+# The times are taken alone, last of all. Before them comes what only the pages show, beside the
+# longest job that does not wait for anything: the tests behind properties.
+PROPERTIES, PRESENTATION = -2, -3
 
 
 def all_times():

@@ -16,8 +16,8 @@ if all_properties():
             "logs/properties.log",
         benchmark:
             "results/benchmarks/report/properties.tsv"
-        # Last but for the times: by then rankings have compiled most of what these tests call.
-        priority: PRESENTATION - 1
+        # Late: by then rankings have compiled most of what these tests call.
+        priority: PROPERTIES
         localrule: True
         resources:
             mem_mb=4000,

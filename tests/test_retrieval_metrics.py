@@ -189,7 +189,7 @@ def test_worked_example_of_both_ap_rules() -> None:
 def test_worked_example_of_the_protocol() -> None:
     # Query 0 (id 1, camera 0): entry 0 is removed, entry 1 is junk, entry 2 a distractor ahead of
     # the match (entry 3). Query 1 (id 2) has no match, query 2 (id 0) is itself a distractor.
-    distances = np.array([[0.0, 0.1, 0.2, 0.3], [0.0, 0.1, 0.2, 0.3], [0.3, 0.2, 0.1, 0.0]])
+    distances = np.array([[0, 1, 2, 3], [0, 1, 2, 3], [3, 2, 1, 0]], dtype=np.float32)
     result = evaluate_distances(
         distances, [1, 2, 0], [1, -1, 0, 1], [0, 0, 0], [0, 0, 1, -1], ranks=3
     )
