@@ -13,7 +13,16 @@ if PRINTED:
             errata="workflow/papers/errata.csv",
             values=[f"workflow/papers/values/{paper}.csv" for paper in PRINTED],
             claims=[f"workflow/papers/claims/{paper}.yaml" for paper in PRINTED],
-            code=code("ledger/*.py", "phases/judging.py", "verdict_settings.py"),
+            code=code(
+                "ledger/*.py",
+                "measures/recipes.py",
+                "phases/judging.py",
+                "benchmarks.py",
+                "references.py",
+                "rows.py",
+                "shown.py",
+                "verdict_settings.py",
+            ),
         output:
             all_judged(),
         log:

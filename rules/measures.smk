@@ -8,7 +8,13 @@ for paper, dataset in MEASURED:
         input:
             facts_of_dataset(dataset),
             files(PLAN, paper, dataset),
-            code=code("measures/*.py", "phases/measures.py", "reporting/looks.py"),
+            code=code(
+                "measures/*.py",
+                "phases/measures.py",
+                "reporting/looks.py",
+                "reporting/overlays.py",
+                "reporting/sprites.py",
+            ),
         output:
             f"results/measures/{paper}/{dataset}.parquet",
             f"results/measures/{paper}/{dataset}.json",
@@ -37,8 +43,12 @@ if "ssrnet" in PLAN.config.papers:
 
     rule complexity:
         input:
+            "workflow/config/paper.yaml",
+            "workflow/papers/ssrnet.yaml",
             code=code(
+                "networks.py",
                 "phases/complexity.py",
+                "models/__init__.py",
                 "models/complexity.py",
                 "models/ssrnet.py",
                 "models/layers/*.py",

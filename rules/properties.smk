@@ -9,7 +9,22 @@ if all_properties():
             workflow=sorted(
                 glob("workflow/config/*.yaml") + glob("workflow/papers/*.yaml")
             ),
-            code=code("models/**/*.py", "retrieval/**/*.py", "parts/*.py", "config.py"),
+            code=code(
+                "models/**/*.py",
+                "retrieval/**/*.py",
+                "datasets/*.py",
+                "parts/*.py",
+                "rendering/*.py",
+                "reporting/*.py",
+                "training/*.py",
+                "config.py",
+                "methods.py",
+                "networks.py",
+                "paper.py",
+                "plan.py",
+                "rows.py",
+                "runs.py",
+            ),
         output:
             "results/properties.json",
         log:

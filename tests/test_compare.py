@@ -184,6 +184,12 @@ def test_other_data_and_settings_are_not_comparable(
         assert across.outcome == "not comparable"
 
 
+def test_how_a_training_was_run_is_no_other_setting(sides: tuple[Path, Path]) -> None:
+    write(sides[0], queries(), training={"epochs": 5, "workers": 0, "devices": 1})
+    write(sides[1], queries(0.1), training={"epochs": 5, "workers": 8, "devices": 2})
+    assert only(*sides).outcome == "improved"
+
+
 def test_what_one_side_lacks_is_named(sides: tuple[Path, Path]) -> None:
     write(sides[0], queries(), name="aqe")
     write(sides[1], queries(), name="none")

@@ -159,14 +159,25 @@ def test_what_needs_no_dataset_is_not_scaled(world: Path) -> None:
 @pytest.mark.usefixtures("repository")
 def test_literature_and_sizes_wait_for_the_paper_scale(world: Path) -> None:
     items = items_of(world)
-    for key in (("chca", "Table I"), ("glad", "6.5-market"), ("pgan", "4.3.2-grid")):
+    sizes = (("glad", "6.6-insensitive"), ("gnn", "4.2-AQE"))
+    for key in (("chca", "Table I"), ("glad", "6.5-market"), ("pgan", "4.3.2-grid"), *sizes):
         assert (items[key]["verdict"], items[key]["reason_code"]) == ("not_run", "other_scale")
 
 
 @pytest.mark.usefixtures("repository")
 def test_counts_that_thresholds_were_set_to_show_nothing(world: Path) -> None:
-    item = items_of(world)["glad", "5-fewgroups"]
-    assert (item["verdict"], item["reason_code"]) == ("not_run", "unspecified")
+    items = items_of(world)
+    for key in (("glad", "5-fewgroups"), ("glad", "6.6-groups"), ("glad", "6.6-groupsize")):
+        assert (items[key]["verdict"], items[key]["reason_code"]) == ("not_run", "unspecified")
+
+
+@pytest.mark.usefixtures("repository")
+def test_what_holds_whatever_is_measured_shows_nothing(world: Path) -> None:
+    items = items_of(world)
+    for key in (("gnn", "4.2-sum"), ("gnn", "4.2-avg"), ("pgan", "4.4-9x")):
+        assert items[key]["verdict"] == "not_run", key
+        codes = {atom["unknown"]["code"] for atom in items[key]["atoms"]}
+        assert "unspecified" in codes
 
 
 @pytest.mark.usefixtures("repository")
@@ -288,6 +299,8 @@ def test_a_single_seed_leaves_values_open(tmp_path: Path) -> None:
         (3, "gain(CHCA - NONE, 9.0)", "in_part"),
         (3, "gain(NONE - CHCA, 3.97)", "opposed"),
         (1, "gain(CHCA - NONE, 3.97)", "in_part"),
+        (1, "gain(CHCA - m('Table I','PVEN* [25]','mAP'), 5.0)", "open"),
+        (1, "gain(CHCA - m('Table I','PAMTRI* [10]','mAP'), 7.79)", "in_part"),
     ],
 )
 def test_one_seed_is_no_more_than_one_seed(

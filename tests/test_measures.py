@@ -298,6 +298,9 @@ def test_the_mean_of_all_items_is_the_gap_of_the_means() -> None:
     train, test = np.array([0.9, 0.8, 1.0]), np.array([0.2, 0.4])
     assert gaps.weighed(train, test).mean() == pytest.approx(train.mean() - test.mean())
     assert len(gaps.weighed(train, test)) == 5
+    # A resample that draws more training items than there are does not move the gap.
+    level = gaps.weighed(np.full(3, 0.9), np.full(2, 0.5))
+    assert level == pytest.approx(np.full(5, 0.4))
 
 
 def test_changes_keep_the_size_and_change_what_they_say() -> None:

@@ -71,6 +71,9 @@ def _show_costs(planned: Plan, results: Path, only: str, tflops: float | None) -
         "unknown": "nothing: how many images there are to train on is not known yet",
     }
     said = [text for basis, text in words.items() if basis in bases]
+    if not said:
+        console.print("Nothing is trained for it: what it shows is measured without a training.")
+        return
     console.print(f"Hours on one device, of trainings alone, from {'; '.join(said)}.")
     console.print(
         "An epoch counts every training image once; new: of runs that no table above has."

@@ -40,6 +40,9 @@ OF_SETTINGS: Final = {
     "training": "training settings",
 }
 
+# Settings of a training that say how it is run, not what comes out.
+MACHINE: Final = frozenset({"devices", "workers"})
+
 
 @dataclass(frozen=True)
 class Change:
@@ -113,10 +116,18 @@ def other_settings(before: Scored, after: Scored) -> str:
 
 def _first_difference(before: Scored, after: Scored, names: Mapping[str, str]) -> str:
     for key, name in names.items():
-        first, second = (side.facts.get(key, side.run.get(key)) for side in (before, after))
+        first, second = (_known(side, key) for side in (before, after))
         if first is not None and second is not None and first != second:
             return f"other {name}: {_shown(key, first, second)}"
     return ""
+
+
+def _known(side: Scored, key: str) -> Any:
+    """A fact of a ranking or its run; of the training, without what changes no weights."""
+    value = side.facts.get(key, side.run.get(key))
+    if key == "training" and isinstance(value, Mapping):
+        return {name: given for name, given in value.items() if name not in MACHINE}
+    return value
 
 
 def _change(

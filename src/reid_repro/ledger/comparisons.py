@@ -30,6 +30,7 @@ from reid_repro.ledger.weak_evidence import (
     is_close,
     is_single,
     is_time,
+    names_a_size,
     origins_of,
     scored_as,
 )
@@ -88,7 +89,7 @@ def comparison(atom: Atom, evidence: OurEvidence) -> Comparison:
         return Comparison(atom, Finding(atom.holds))
     if atom.op == "near":
         truth, size, pair = _near(atom, evidence), None, None
-    elif _names_a_size(atom):
+    elif names_a_size(atom):
         truth, size, pair = _sized(atom, evidence)
     else:
         truth = Truth(*_flags(atom))
@@ -142,17 +143,33 @@ def _is_scaled(evidence: OurEvidence) -> bool:
 
 def _out_of_reach(atom: Atom, evidence: OurEvidence) -> Unknown | None:
     """Why a size that is known is not held against the printed one."""
-    if atom.left is None or atom.right is None or (atom.left.origins and atom.right.origins):
+    if atom.left is None or atom.right is None:
         return None
     origins = origins_of(atom)
-    if atom.op in ORDERS and any(origin.metric == "groups" for origin in origins):
+    if any(origin.metric == "groups" for origin in origins):
         return CALIBRATED
-    if atom.op != "near":
+    if _is_scaled(evidence) and _bounds_a_size(atom):
+        return SIZES
+    if atom.op != "near" or (atom.left.origins and atom.right.origins):
         return None
     if _is_scaled(evidence) and any(origin.kind == "ranking" for origin in origins):
         return SIZES
     timed = [origin for origin in origins if is_time(origin)]
     return ABSOLUTE if timed and " / " not in atom.text else None
+
+
+def _bounds_a_size(atom: Atom) -> bool:
+    """Whether an atom says how close accuracies are: a tolerance, or a difference's upper bound."""
+    assert atom.left is not None
+    assert atom.right is not None
+    if not is_accuracy(origins_of(atom)):
+        return False
+    if atom.op == "near":
+        return atom.tolerance is not None
+    if atom.op not in ORDERS:
+        return False
+    low, high = (atom.left, atom.right) if atom.op[0] == "<" else (atom.right, atom.left)
+    return bool(low.origins) and not high.origins and high.measured > 0
 
 
 def _flags(atom: Atom) -> tuple[Flags, Flags]:
@@ -177,21 +194,6 @@ def _widened(tolerance: float, atom: Atom, evidence: OurEvidence) -> float:
         return tolerance
     band = evidence.settings.values.band
     return max(band.of(origin.metric) for origin in origins)
-
-
-def _names_a_size(atom: Atom) -> bool:
-    """Whether an atom says by how much an accuracy is better: a gain, or a difference's bound."""
-    if atom.op == "gain":
-        return True
-    assert atom.left is not None
-    assert atom.right is not None
-    return (
-        atom.op in (">", ">=")
-        and len(atom.left.origins) >= 2
-        and not atom.right.origins
-        and atom.right.measured > 0
-        and is_accuracy(origins_of(atom))
-    )
 
 
 def _sized(

@@ -130,6 +130,12 @@ class Rankings:
             runs = [Run(other, variant, source.dataset, seed) for seed in self._plan.config.seeds]
             scores = [self._read.ranking(paper, run, source.subset, source.ranking) for run in runs]
             for one in scores:
+                scale = one.facts.get("scale", self._plan.config.scale)
+                if scale != self._plan.config.scale:
+                    raise UserError(
+                        f"{one.file}: made at scale '{scale}', and this is '"
+                        f"{self._plan.config.scale}'; give the scale that the results have"
+                    )
                 if not one.per_query["query"].equals(scores[0].per_query["query"]):
                     raise UserError(
                         f"{one.file}: other queries than in {scores[0].file}; delete both and run "

@@ -25,7 +25,7 @@ from reid_repro.ledger.statistics import interval
 from reid_repro.ledger.tests_of_difference import Difference, holm
 from reid_repro.ledger.value import Value
 from reid_repro.ledger.verdicts import Finding, Judgement, claim_verdict, support
-from reid_repro.ledger.weak_evidence import Pair
+from reid_repro.ledger.weak_evidence import Pair, is_time
 from reid_repro.plan import Plan
 from reid_repro.verdict_settings import VerdictSettings
 
@@ -95,6 +95,7 @@ def examine(item: Item, evidence: OurEvidence) -> Examined:
     found = tuple(compare.comparison(atom, evidence) for atom in ours.atoms)
     if item.type == "dataset-stat":
         found = tuple(map(_counted, found))
+    found = tuple(_measured(one, item.type) for one in found)
     return Examined(item, on_paper, ours, found, coverage, tuple(evidence.commands))
 
 
@@ -104,6 +105,19 @@ def _counted(one: Comparison) -> Comparison:
         return one
     missing = Unknown("no_data", "the printed counts agree with each other; none was counted here")
     return Comparison(one.atom, Finding(None, unknown=missing))
+
+
+def _measured(one: Comparison, kind: str) -> Comparison:
+    """What holds whatever is measured here is no evidence: sums of our own parts, arithmetic."""
+    if one.finding.unknown or one.atom.left is None:
+        return one
+    if not one.origins:
+        said = "arithmetic of printed numbers: nothing is measured"
+    elif kind == "consistency" and all(map(is_time, one.origins)):
+        said = "sums and means of times are made of their parts here: they agree whatever they are"
+    else:
+        return one
+    return Comparison(one.atom, Finding(None, unknown=Unknown("unspecified", said)))
 
 
 def _judged(examined: Examined, tests: Tests, evidence: OurEvidence) -> Judged:

@@ -89,11 +89,29 @@ def _overlap(scored: Sequence[Scored], pair: Pair | None, evidence: OurEvidence)
     return a_low <= b_high and b_low <= a_high
 
 
+def names_a_size(atom: Atom) -> bool:
+    """Whether an atom says by how much an accuracy is better: a gain, or a difference's bound."""
+    if atom.op == "gain":
+        return True
+    assert atom.left is not None
+    assert atom.right is not None
+    return (
+        atom.op in (">", ">=")
+        and len(atom.left.origins) >= 2
+        and not atom.right.origins
+        and atom.right.measured > 0
+        and is_accuracy(origins_of(atom))
+    )
+
+
 def _in_band(atom: Atom, evidence: OurEvidence) -> bool:
-    """Whether the interval of left - right reaches into the band of two equal trainings."""
+    """Whether the interval of a difference reaches into the band of two equal trainings.
+
+    The difference is that of both sides, or the left one, where the right says how large it is.
+    """
     if atom.left is None or atom.right is None:
         return True
-    difference = (atom.left - atom.right).samples
+    difference = (atom.left if names_a_size(atom) else atom.left - atom.right).samples
     ends = interval(difference, evidence.settings.claims.level)
     band = max(evidence.settings.values.band.of(origin.metric) for origin in origins_of(atom))
     return ends is None or (ends[0] <= band and ends[1] >= -band)

@@ -227,7 +227,10 @@ def coarse_and_fine(source: Source) -> Iterator[Measure]:
     settings = source.plan.papers[source.paper].timings["groups"]
     if not isinstance(settings, GroupsTiming):
         raise LeftOutError("the times of the paper are not those of groups")
-    for entry in read_json(file)["entries"]:
+    facts = read_json(file)
+    if facts["shrink"] != 1:
+        raise LeftOutError(f"timed at 1/{facts['shrink']} of the printed sizes")
+    for entry in facts["entries"]:
         point = settings.points.get(entry["of"])
         times = entry["seconds"]
         if point is None or point.groups not in THETAS or "coarse" not in times:

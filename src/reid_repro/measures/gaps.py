@@ -41,9 +41,15 @@ def split(rows: pd.DataFrame, identities: int) -> tuple[pd.DataFrame, pd.DataFra
 
 
 def weighed(train: Floats, test: Floats) -> Floats:
-    """Values of all items, train then test, whose mean is mean(train) - mean(test)."""
+    """Values of all items, train then test, whose mean is mean(train) - mean(test).
+
+    They are centred on it, so that a resample that draws more items of one side does not move it.
+    """
     count = len(train) + len(test)
-    return np.concatenate([train * count / len(train), -test * count / len(test)])
+    gap = train.mean() - test.mean()
+    above = (train - train.mean()) * count / len(train)
+    below = (test - test.mean()) * count / len(test)
+    return np.concatenate([gap + above, gap - below])
 
 
 def _train_trial(source: Source, name: str, identities: int) -> Trial:

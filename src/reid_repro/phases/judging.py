@@ -37,10 +37,10 @@ def run(plan: Plan, results: Path) -> str:
     evidence = evidence_of(plan, results, settings)
     if not evidence:
         raise UserError(f"{plan.workflow}/papers/values: no paper of this plan has printed cells")
-    items: list[dict[str, Any]] = []
-    for paper, ours in evidence.items():
-        write_csv(results / "ledger" / f"{paper}.csv", ledger(ours))
-        items += [as_json(judged, ours) for judged in judge(ours)]
+    ledgers = {paper: ledger(ours) for paper, ours in evidence.items()}
+    items = [as_json(judged, ours) for ours in evidence.values() for judged in judge(ours)]
+    for paper, frame in ledgers.items():
+        write_csv(results / "ledger" / f"{paper}.csv", frame)
     content = {
         "settings_digest": verdict_settings.digest(file),
         "config_digest": plan.digest,
