@@ -1,5 +1,5 @@
 # Phase tables, its properties: what the papers say of their methods, shown by tests. They run where
-# Snakemake does: the environments of cluster nodes have no pytest.
+# Snakemake does, beside the repository's tests.
 if all_properties():
 
     rule properties:
@@ -34,6 +34,8 @@ if all_properties():
         # Late: by then rankings have compiled most of what these tests call.
         priority: PROPERTIES
         localrule: True
+        conda:
+            "../envs/reid-repro.yaml"
         resources:
             mem_mb=4000,
             runtime=30,

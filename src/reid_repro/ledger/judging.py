@@ -6,6 +6,7 @@ Paired tests are made once each, and corrected together for all claims of the pa
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ Tests = dict[Pair, tuple[Difference, float]]  # and the corrected p
 
 # Claims of these types, or about these metrics, need no dataset.
 WITHOUT_DATA = ("algebra", "cost", "dataset-stat", "diagram", "protocol")
+EVIDENCE = re.compile(r"\b(m|col|others|f|test|stat)\(")  # what a predicate asks for any
 COSTS = frozenset({"params", "flops", "time", "counts", "group_number"})
 
 
@@ -95,7 +97,7 @@ def examine(item: Item, evidence: OurEvidence) -> Examined:
     found = tuple(compare.comparison(atom, evidence) for atom in ours.atoms)
     if item.type == "dataset-stat":
         found = tuple(map(_counted, found))
-    found = tuple(_measured(one, item.type) for one in found)
+    found = tuple(_measured(one, item) for one in found)
     return Examined(item, on_paper, ours, found, coverage, tuple(evidence.commands))
 
 
@@ -107,13 +109,13 @@ def _counted(one: Comparison) -> Comparison:
     return Comparison(one.atom, Finding(None, unknown=missing))
 
 
-def _measured(one: Comparison, kind: str) -> Comparison:
+def _measured(one: Comparison, item: Item) -> Comparison:
     """What holds whatever is measured here is no evidence: sums of our own parts, arithmetic."""
     if one.finding.unknown or one.atom.left is None:
         return one
-    if not one.origins:
+    if not EVIDENCE.search(item.predicate):
         said = "arithmetic of printed numbers: nothing is measured"
-    elif kind == "consistency" and all(map(is_time, one.origins)):
+    elif item.type == "consistency" and one.origins and all(map(is_time, one.origins)):
         said = "sums and means of times are made of their parts here: they agree whatever they are"
     else:
         return one
