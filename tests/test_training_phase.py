@@ -74,6 +74,7 @@ def plan() -> Plan:
     )
     stand_in = SimpleNamespace(
         resolve=lambda name: resolved,
+        features_of=lambda run: {},
         digest="0" * 12,
         command=lambda target: f"make {target}",
         config=SimpleNamespace(features=FeatureConfig(batch_size=3)),
