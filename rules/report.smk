@@ -14,7 +14,7 @@ rule report:
         all_looks(),
         all_judged(),
         [f"results/detectors/{kind}/detector.json" for kind in PLAN.detectors],
-        templates=sorted(glob("report/templates/**/*", recursive=True)),
+        templates=sorted(glob("report/templates/**/*.html", recursive=True)),
         static=sorted(glob("report/static/*")),
         decisions="workflow/deviations.yaml",
         errata="workflow/papers/errata.csv",
