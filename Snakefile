@@ -10,6 +10,7 @@ include: "rules/common_data.smk"
 include: "rules/common_targets.smk"
 include: "rules/common_detection.smk"
 include: "rules/common_measures.smk"
+include: "rules/common_figures.smk"
 include: "rules/common_judge.smk"
 include: "rules/common_properties.smk"
 

@@ -154,12 +154,6 @@ def settings_of_table(wildcards):
     return PLAN.settings("scale", "seeds", "statistics") + json.dumps(rows) + shown
 
 
-def settings_of_figures(wildcards):
-    """What the curves and lists of a variant depend on, beside the metrics."""
-    paper = PLAN.papers[wildcards.paper].model_dump_json()
-    return PLAN.settings("scale", "seeds", "statistics", "rerankers") + paper
-
-
 def settings_of_report(wildcards):
     """What the pages depend on, beside tables and figures."""
     return PLAN.digest
@@ -168,14 +162,6 @@ def settings_of_report(wildcards):
 def code_of_network(wildcards):
     """The source of a run's network."""
     return code(f"models/{PLAN.resolve(wildcards.run).model.name}.py")
-
-
-def runs_of(wildcards):
-    """The runs behind one variant on one dataset: one a seed."""
-    return [
-        Run(wildcards.paper, wildcards.variant, wildcards.dataset, seed)
-        for seed in PLAN.config.seeds
-    ]
 
 
 def metrics_of(runs, suffix):
@@ -227,25 +213,3 @@ def sources_of_table(wildcards):
                     files.append(f"results/metrics/{run}/{subset}/{row.ranking}")
     ends = (".json", ".per_query.parquet")
     return [file + end for file in dict.fromkeys(files) for end in ends]
-
-
-def metrics_of_variant(wildcards):
-    """The same for one variant on one dataset."""
-    runs = runs_of(wildcards)
-    return metrics_of(runs, ".json") + metrics_of(runs, ".per_query.parquet")
-
-
-def rankings_of_variant(wildcards):
-    """The first ranks of the first seed's rankings."""
-    run = runs_of(wildcards)[0]
-    return [
-        f"results/rankings/{run}/{subset}/{name}.parquet"
-        for subset in PLAN.subsets(run.dataset)
-        for name in PLAN.rerankers_of(run.paper)
-    ]
-
-
-def histories_of_variant(wildcards):
-    """The training curves of every seed; descriptors that are taken over have none."""
-    trained = [run for run in runs_of(wildcards) if not PLAN.features_of(run)]
-    return [f"results/models/{run}/history.csv" for run in trained]

@@ -33,18 +33,3 @@ def all_looks():
 def facts_of_dataset(dataset):
     """A dataset with its protocol; its annotations, where it is rendered, are part of it."""
     return [*data_files(dataset), f"results/data/{dataset}/dataset.json"]
-
-
-def peer_of_variant(wildcards):
-    """What the ranked lists of a paper's main variant are held against, of the first seed."""
-    pair = compared(PLAN, wildcards.paper, wildcards.dataset)
-    named = "none" in PLAN.rerankers_of(wildcards.paper)
-    if pair is None or pair[0] != wildcards.variant or not named:
-        return []
-    run = first_run(PLAN, f"{wildcards.paper}/{pair[1]}", wildcards.dataset)
-    subset = PLAN.subsets(wildcards.dataset)[0]
-    return [
-        f"results/metrics/{run}/{subset}/none.json",
-        f"results/metrics/{run}/{subset}/none.per_query.parquet",
-        f"results/rankings/{run}/{subset}/none.parquet",
-    ]

@@ -69,14 +69,7 @@ def all_tables():
 
 
 def all_figures():
-    names = ("cmc.svg", "training.svg", "ranked.webp", "ranked.json")
-    figures = [
-        f"results/figures/{paper}/{variant}/{dataset}/{name}"
-        for paper in PLAN.config.papers
-        for dataset in PLAN.datasets_of(paper)
-        for variant in PLAN.variants_on(paper, dataset)
-        for name in names
-    ]
+    figures = [file for drawn in DRAWN for file in figures_of(*drawn)]
     swept = [
         f"results/figures/{paper}/{figure}.svg"
         for paper in PLAN.config.papers

@@ -41,36 +41,40 @@ rule summary:
         "reid-repro summary --log {log}"
 
 
-rule figures:
-    input:
-        data_of_dataset,
-        metrics_of_variant,
-        rankings_of_variant,
-        histories_of_variant,
-        peer_of_variant,
-        code=code(
-            "ledger/*.py", "reporting/*.py", "phases/figures.py", "measures/recipes.py"
-        ),
-    output:
-        "results/figures/{paper}/{variant}/{dataset}/cmc.svg",
-        "results/figures/{paper}/{variant}/{dataset}/training.svg",
-        "results/figures/{paper}/{variant}/{dataset}/ranked.webp",
-        "results/figures/{paper}/{variant}/{dataset}/ranked.json",
-    log:
-        "logs/figures/{paper}/{variant}/{dataset}.log",
-    benchmark:
-        "results/benchmarks/report/figures/{paper}/{variant}/{dataset}.tsv"
-    priority: PRESENTATION
-    conda:
-        "../envs/reid-repro.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=30,
-    params:
-        settings=settings_of_figures,
-    shell:
-        "reid-repro figures {wildcards.paper} {wildcards.variant} {wildcards.dataset}"
-        " --log {log}"
+# The curves and ranked lists of all variants of a paper on a dataset in one job: drawing takes less
+# time than a start of Python and matplotlib.
+for paper, dataset in DRAWN:
+
+    rule:
+        name:
+            f"figures_{paper}_{dataset}".replace("-", "_")
+        input:
+            facts_of_dataset(dataset),
+            sources_of_figures(paper, dataset),
+            code=code(
+                "ledger/*.py",
+                "reporting/*.py",
+                "phases/figures.py",
+                "measures/recipes.py",
+            ),
+        output:
+            figures_of(paper, dataset),
+        log:
+            f"logs/figures/{paper}/{dataset}.log",
+        benchmark:
+            f"results/benchmarks/report/figures/{paper}/{dataset}.tsv"
+        priority: PRESENTATION
+        conda:
+            "../envs/reid-repro.yaml"
+        resources:
+            mem_mb=4000,
+            runtime=30,
+        params:
+            paper=paper,
+            dataset=dataset,
+            settings=settings_of_figures(paper),
+        shell:
+            "reid-repro figures {params.paper} {params.dataset} --log {log}"
 
 
 rule sweep_figure:

@@ -160,17 +160,16 @@ def summary(config: Overrides = "{}", results: Results = DEFAULT_RESULTS, log: L
 @app.command()
 def figures(
     paper: str,
-    variant: str,
     dataset: str,
     config: Overrides = "{}",
     results: Results = DEFAULT_RESULTS,
     log: Log = None,
 ) -> None:
-    """Draw the CMC and training curves and the ranked lists of one variant on one dataset."""
+    """Draw the CMC and training curves and the ranked lists of a paper's variants on a dataset."""
     with logged(log):
         from reid_repro.phases import figures as phase
 
-        phase.run(plan_of(config), paper, variant, dataset, results)
+        phase.run(plan_of(config), paper, dataset, results)
 
 
 @app.command()

@@ -1,10 +1,11 @@
-"""Phase `tables`, its pictures: curves and ranked lists of one variant on one dataset."""
+"""Phase `tables`, its pictures: curves and ranked lists of a paper's variants on one dataset."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+from reid_repro.errors import UserError
 from reid_repro.measures.recipes import compared
 from reid_repro.paths import metrics_file
 from reid_repro.plan import Plan, Run
@@ -12,7 +13,24 @@ from reid_repro.reporting.figures import cmc_figure, ranked_lists, training_figu
 from reid_repro.reporting.ranked import Peer
 
 
-def run(plan: Plan, paper: str, variant: str, dataset: str, results: Path) -> None:
+def run(plan: Plan, paper: str, dataset: str, results: Path) -> None:
+    """Draw every variant of a paper that is trained on a dataset.
+
+    Raises:
+        UserError: the paper has no variant that is trained there.
+    """
+    variants = plan.variants_on(paper, dataset) if paper in plan.papers else []
+    if not variants:
+        known = [name for name in plan.config.papers if plan.variants_on(name, dataset)]
+        raise UserError(
+            f"no variant of paper '{paper}' is trained on '{dataset}'; "
+            f"papers with one: {', '.join(known) or 'none'}"
+        )
+    for variant in variants:
+        draw(plan, paper, variant, dataset, results)
+
+
+def draw(plan: Plan, paper: str, variant: str, dataset: str, results: Path) -> None:
     """Write cmc.svg, training.svg, ranked.webp and ranked.json (of the first subset)."""
     runs = [Run(paper, variant, dataset, seed) for seed in plan.config.seeds]
     rerankers = plan.rerankers_of(paper)
