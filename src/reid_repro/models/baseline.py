@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from reid_repro.models.layers.pooling import spatial_mean
 from reid_repro.models.layers.resnet import ResNet, load_weights
 from reid_repro.models.outputs import Neck, Outputs
 
@@ -35,7 +36,7 @@ class Baseline(nn.Module):
     def forward(self, images: Tensor) -> Outputs | Tensor:
         """`images` (n, 3, h, w), normalised."""
         # Pooled in float32, whatever the map: distances and the neck need it.
-        feature = self.backbone(images).mean(dim=(2, 3), dtype=torch.float32)
+        feature = spatial_mean(self.backbone(images), torch.float32)
         descriptor: Tensor = self.neck(feature)
         if not self.training:
             return descriptor

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reid_repro.models.layers.context import CHCM
+from reid_repro.models.layers.pooling import spatial_mean
 from reid_repro.models.layers.resnet import ResNet, load_weights
 from reid_repro.models.outputs import Neck, Outputs
 from reid_repro.networks import Layout, Stage
@@ -81,7 +82,7 @@ class CHCA(nn.Module):
     def forward(self, images: Tensor) -> Outputs | Tensor:
         """`images` (n, 3, h, w), normalised. Raises ValueError where a level does not fit."""
         # Pooled in float32, whatever the map: distances and the neck need it.
-        feature = self.feature_map(images).mean(dim=(2, 3), dtype=torch.float32)
+        feature = spatial_mean(self.feature_map(images), torch.float32)
         descriptor: Tensor = self.neck(feature)
         if not self.training:
             return descriptor

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reid_repro.models.layers.googlenet import GoogLeNet, load_weights
+from reid_repro.models.layers.pooling import spatial_mean
 from reid_repro.models.layers.pose_image import canvas_keypoints, pose_image
 from reid_repro.models.layers.regions import (
     REGIONS,
@@ -60,7 +61,7 @@ class StreamHead(nn.Module):
     def forward(self, trunk_map: Tensor) -> Tensor:
         """The stream's descriptor, (n, maps) float32, from the trunk's map (n, c, h, w)."""
         maps: Tensor = functional.relu(self.norm(self.feature(trunk_map)))
-        return maps.mean(dim=(2, 3), dtype=torch.float32)
+        return spatial_mean(maps, torch.float32)
 
     def scores(self, descriptor: Tensor) -> Tensor:
         """The classification scores S_c of Eq. 4, (n, classes), from a descriptor (n, maps)."""

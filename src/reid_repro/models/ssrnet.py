@@ -21,6 +21,7 @@ from reid_repro.models.layers.attention import (
     squeeze_excitation,
 )
 from reid_repro.models.layers.graph import RegionGCN, pool_regions
+from reid_repro.models.layers.pooling import spatial_mean
 from reid_repro.models.layers.resnet import ResNet, load_weights
 from reid_repro.models.outputs import Neck, Outputs
 from reid_repro.networks import Layout
@@ -76,10 +77,7 @@ class AttentionBranch(nn.Module):
         """F_Attn and f_Attn."""
         attended = self.attend(features)
         embedded = self.convolution(attended)
-        if self.pool is None:
-            pooled = embedded.mean((2, 3), dtype=torch.float32)
-        else:
-            pooled = self.pool(embedded)
+        pooled = spatial_mean(embedded, torch.float32) if self.pool is None else self.pool(embedded)
         return attended, self.linear(pooled).float()
 
 
@@ -193,7 +191,7 @@ class SSRNet(nn.Module):
         if self.transformer is not None:
             images = self.transformer(images)
         features = self.backbone(images)
-        pooled = {"global": features.mean((2, 3), dtype=torch.float32)}
+        pooled = {"global": spatial_mean(features, torch.float32)}
         # Section 3.2: f_G, also the node of the graph, is the vector behind the normalisation.
         necked = {"global": self.necks["global"](pooled["global"])}
         attended, attention = features, None

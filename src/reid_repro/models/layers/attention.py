@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reid_repro.models.layers.blocks import SqueezeExcitation
+from reid_repro.models.layers.pooling import channel_mean, spatial_mean
 
 
 def squeezed(channels: int, reduction: int) -> int:
@@ -45,13 +46,13 @@ class CBAM(nn.Module):
 
     def channel_map(self, features: Tensor) -> Tensor:
         """M_c (n, c, 1, 1). Both pooled vectors go through the shared MLP in one product."""
-        pooled = torch.stack((features.mean((2, 3)), features.amax((2, 3))))
+        pooled = torch.stack((spatial_mean(features), features.amax((2, 3))))
         weights: Tensor = self.channel(pooled).sum(0).sigmoid()
         return weights[:, :, None, None].to(features.dtype)
 
     def spatial_map(self, features: Tensor) -> Tensor:
         """M_s (n, 1, h, w)."""
-        pooled = torch.cat((features.mean(1, keepdim=True), features.amax(1, keepdim=True)), 1)
+        pooled = torch.cat((channel_mean(features), features.amax(1, keepdim=True)), 1)
         weights: Tensor = self.spatial(pooled).sigmoid()
         return weights.to(features.dtype)
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from reid_repro.models.layers.pooling import spatial_mean
+
 INCEPTION_EPS = 1e-3  # of the normalisation, where the default is 1e-5
 
 
@@ -140,6 +142,6 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(n, `channels`, h, w) to the same shape."""
-        means = functional.adaptive_avg_pool2d(features, 1)
+        means = spatial_mean(features)[:, :, None, None]
         gate: Tensor = self.fc2(functional.relu(self.fc1(means))).sigmoid()
         return gate * features

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from reid_repro.models.layers.blocks import SqueezeExcitation
+from reid_repro.models.layers.pooling import spatial_mean
 
 
 class PartAttention(nn.Module):
@@ -75,6 +76,6 @@ class Refine(nn.Module):
         active = self.relu(self.norm1(self.excitation(features)))
         inner = self.relu(self.norm2(self.conv1(active)))
         inner = self.relu(self.norm3(self.conv2(inner)))
-        outer, inner = (maps.mean(dim=(2, 3), dtype=torch.float32) for maps in (active, inner))
+        outer, inner = (spatial_mean(maps, torch.float32) for maps in (active, inner))
         pooled: Tensor = self.shortcut(outer) + self.conv3(inner)
         return pooled.float()
