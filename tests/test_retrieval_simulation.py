@@ -36,14 +36,25 @@ def test_identities_are_mixed_through_the_gallery() -> None:
     assert np.count_nonzero(np.diff(split.gallery_ids) == 1) < 50
 
 
-def test_draws_repeat_and_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_draws_repeat_and_depend_neither_on_blocks_nor_on_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(simulation, "STREAM_ELEMENTS", 1000)  # several streams, the last one short
     first, other = simulate(SIZE, seed=1), simulate(SIZE, seed=2)
     monkeypatch.setattr(simulation, "BLOCK_ELEMENTS", 100)
-    again = simulate(SIZE, seed=1)
+    again = simulate(SIZE, seed=1, threads=3)
     np.testing.assert_array_equal(first.nodes, again.nodes)
     for one, two in zip(first.labels, again.labels, strict=True):
         np.testing.assert_array_equal(one, two)
     assert not np.array_equal(first.nodes, other.nodes)
+
+
+def test_every_stream_has_random_numbers_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulation, "STREAM_ELEMENTS", 24 * 65)
+    # Noise alone: one centre, no cameras to speak of.
+    nodes = simulate(replace(SIZE, identities=1, strangers=1, cameras=0, noise=50.0)).nodes
+    assert len(np.unique(nodes, axis=0)) == len(nodes)
+    assert np.abs(np.corrcoef(nodes.reshape(5, -1)) - np.eye(5)).max() < 0.1
 
 
 def test_ranking_leaves_something_to_do_and_noise_decides_how_much() -> None:

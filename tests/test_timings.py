@@ -15,8 +15,9 @@ from reid_repro.ledger.times import time_table
 from reid_repro.paper import SimulatedSize
 from reid_repro.paths import timing_file
 from reid_repro.phases import timings, timings_of_groups
-from reid_repro.retrieval.groups import PCA
+from reid_repro.retrieval.groups import PCA, CoarseToFineIndex
 from reid_repro.retrieval.simulation import SIZES, simulate
+from reid_repro.rows import methods_of
 
 SHRUNK = {"timings": {"shrink": 60}}
 
@@ -62,6 +63,28 @@ def test_every_method_is_timed_at_every_size(repository: Path, tmp_path: Path) -
         assert frame.loc[frame["platform"] == "CPU", "seconds"].notna().all()
 
 
+def test_every_method_runs_before_the_clock_starts(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = []
+    methods = {
+        name: methods_of(plan.load(), "gnn", "reranking", name) for name in ("market", "veri")
+    }
+    monkeypatch.setattr(
+        timings,
+        "_timed",
+        lambda ranking, query, gallery: run.append((ranking, len(query) + len(gallery))),
+    )
+    timings.warm_up(methods, ["cpu"])
+    sizes = sorted({nodes for _, nodes in run})
+    assert len(sizes) == 2
+    assert sizes[0] < 300  # k1 and k2 fill more than an eighth of a GNN's rows: they become dense
+    for ranking in methods["market"].values():
+        assert any(before.method == ranking.method for before, _ in run)
+    for before, nodes in run:
+        assert all((before, other) in run for other in sizes if other != nodes)
+
+
 def test_a_query_is_timed_at_every_point(repository: Path, tmp_path: Path) -> None:
     planned = plan.load(SHRUNK)
     timings.run(planned, "glad", "groups", tmp_path)
@@ -91,6 +114,24 @@ def test_a_query_is_timed_at_every_point(repository: Path, tmp_path: Path) -> No
         0.061,
     ]
     assert single["seconds"].notna().all()
+
+
+def test_an_index_with_another_projection_is_the_one_built_with_it() -> None:
+    split = simulate(SIZES["small"])
+    gallery, labels = split.gallery[:400], split.gallery_ids[:400]
+    whole = timings_of_groups.ProjectedIndex(gallery, labels, dim=None, groups=7)
+    for pca in (PCA(9).fit(gallery), None):
+        built = CoarseToFineIndex(gallery, labels, dim=None, groups=7, pca=pca)
+        index = whole.projected(pca)
+        for query in split.query[:20]:
+            wanted, found = built.search(query), index.search(query)
+            np.testing.assert_array_equal(found.indices, wanted.indices)
+            np.testing.assert_array_equal(found.distances, wanted.distances)
+            # The groups that are ranked are those whose images are reached.
+            groups = np.unique(labels)[index.rank_groups(query)]
+            assert set(labels[found.indices]) == set(groups)
+            assert found.reached == np.isin(labels, groups).sum()
+    assert whole.pca is None
 
 
 def test_a_narrowed_projection_is_the_one_fitted_to_fewer_dimensions() -> None:

@@ -12,6 +12,8 @@ queries together, shared evenly among eleven landmarks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +22,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-BLOCK_ELEMENTS = 1 << 20  # features drawn at a time: 4 MiB, so the intermediate copies stay small
+STREAM_ELEMENTS = 1 << 22  # features of one stream of random numbers: threads share the streams out
+BLOCK_ELEMENTS = 1 << 18  # features drawn at a time: 1 MiB, so the intermediate copies stay small
 CAMERA_SHIFT = 0.5  # beside identity centres of standard deviation 1
 EASIEST, HARDEST = 0.4, 1.6  # the noise of an image, as a share of the size's
 
@@ -98,8 +101,8 @@ class Split:
         return self.query_ids, self.gallery_ids, self.query_cameras, self.gallery_cameras
 
 
-def simulate(size: Size, seed: int = 0) -> Split:
-    """Draw a test set; the same size and seed give the same one.
+def simulate(size: Size, seed: int = 0, *, threads: int = 1) -> Split:
+    """Draw a test set; the same size and seed give the same one, on any number of threads.
 
     Raises:
         ValueError: counts that cannot make a test set.
@@ -121,17 +124,22 @@ def simulate(size: Size, seed: int = 0) -> Split:
     order = rng.permutation(size.gallery)
     centre = np.concatenate([known, entry_centre[order]])
     camera = rng.integers(size.cameras, size=n) if size.cameras else np.full(n, -1)
-    nodes = np.empty((n, size.dim), dtype=np.float32)
-    step = max(1, BLOCK_ELEMENTS // size.dim)
     level = size.noise * rng.uniform(EASIEST, HARDEST, size=(n, 1)).astype(np.float32)
-    for start in range(0, n, step):
-        rows = slice(start, start + step)
-        block = nodes[rows]
-        rng.standard_normal(out=block, dtype=np.float32)
-        block *= level[rows]
-        block += centres[centre[rows]]
-        block += shifts[camera[rows]]  # -1, no camera, takes the only shift there is
-        block /= np.sqrt(np.einsum("nd,nd->n", block, block))[:, None]
+    nodes = np.empty((n, size.dim), dtype=np.float32)
+
+    def draw(first: int, stream: np.random.Generator) -> None:
+        for start, stop in _parts(first, min(first + rows, n), BLOCK_ELEMENTS // size.dim):
+            block, at = nodes[start:stop], slice(start, stop)
+            stream.standard_normal(out=block, dtype=np.float32)
+            block *= level[at]
+            block += centres[centre[at]]
+            block += shifts[camera[at]]  # -1, no camera, takes the only shift there is
+            block /= np.sqrt(np.einsum("nd,nd->n", block, block))[:, None]
+
+    rows = max(1, STREAM_ELEMENTS // size.dim)
+    firsts = range(0, n, rows)
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        list(pool.map(draw, firsts, rng.spawn(len(firsts))))
     return Split(
         nodes,
         known + 1,
@@ -139,6 +147,12 @@ def simulate(size: Size, seed: int = 0) -> Split:
         camera[: size.queries],
         camera[size.queries :],
     )
+
+
+def _parts(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
+    """The range start:stop in ranges of at most `step`, which is taken as 1 at least."""
+    for first in range(start, stop, max(1, step)):
+        yield first, min(first + max(1, step), stop)
 
 
 def _check(size: Size) -> None:
