@@ -65,10 +65,12 @@ def run_tests(nodes: Sequence[str], root: Path = Path()) -> list[Ran]:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         command += ["--no-header", "--tb=line", "-o", "junit_family=xunit1"]
-        command += ["--hypothesis-seed=0"]  # the same commit shows the same
-        # The options of a caller do not change what these tests show; their arrays are too small
-        # for more than one thread, and the job has one core.
-        environment = {**os.environ, "PYTEST_ADDOPTS": "", "OMP_NUM_THREADS": "1"}
+        # The same commit shows the same: neither the options of a caller nor the plugins that other
+        # packages bring change it.
+        command += ["-p", "_hypothesis_pytestplugin", "--hypothesis-seed=0"]
+        alone = {"PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        # Their arrays are too small for more than one thread, and the job has one core.
+        environment = {**os.environ, **alone, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             [*command, f"--junit-xml={report}", *nodes],
             cwd=root,
