@@ -63,22 +63,20 @@ def load(
     _check_groups(name, config)
     photographs = list(_photographs(config))
     jpegs: list[bytes] = []
-    notes: list[pd.DataFrame] = []
-    attributes: list[dict[str, str]] = []
-    for row, (jpeg, rendered) in enumerate(_draw_all(config, photographs, workers)):
+    drawn: list[Rendered] = []
+    for jpeg, rendered in _draw_all(config, photographs, workers):
         jpegs.append(jpeg)
-        notes.append(_annotation(row, rendered))
-        attributes.append(rendered.attributes)
+        drawn.append(rendered)
         advance(1)
     _write_pixels(folder / "pixels.arrow", jpegs)
     with whole(folder / "annotations.parquet") as beside:
-        pd.concat(notes, ignore_index=True).to_parquet(beside, index=False, compression="zstd")
+        _annotations(drawn).to_parquet(beside, index=False, compression="zstd")
     images = images_frame(
         [photograph.path for photograph in photographs],
         [photograph.identity + 1 for photograph in photographs],
         [photograph.camera for photograph in photographs],
         [(config.width, config.height)] * len(photographs),
-        **_columns(attributes),
+        **_columns([rendered.attributes for rendered in drawn]),
     )
     return Dataset(
         name=name,
@@ -143,23 +141,28 @@ def _renderer(
     return kind(seed=seed, cameras=cameras, group_size=group_size)
 
 
-def _annotation(row: int, rendered: Rendered) -> pd.DataFrame:
-    """Part boxes of a vehicle (label, corners, visibility) or joints of a pedestrian."""
-    if rendered.joints is None:
-        return pd.DataFrame(
-            [
-                (row, part.label, part.x0, part.y0, part.x1, part.y1, part.visibility)
-                for part in rendered.parts
-            ],
-            columns=["image", "label", "x0", "y0", "x1", "y1", "visibility"],
-        ).astype({"image": "int32"})
+def _annotations(drawn: list[Rendered]) -> pd.DataFrame:
+    """Part boxes of vehicles (label, corners, visibility) or joints of pedestrians, by image.
+
+    One table for all images: one for each takes a quarter of the time of drawing.
+    """
+    if drawn[0].joints is None:
+        parts = [
+            (row, part.label, part.x0, part.y0, part.x1, part.y1, part.visibility)
+            for row, rendered in enumerate(drawn)
+            for part in rendered.parts
+        ]
+        columns = ["image", "label", "x0", "y0", "x1", "y1", "visibility"]
+        return pd.DataFrame(parts, columns=columns).astype({"image": "int32"})
+    joints = [rendered.joints for rendered in drawn if rendered.joints is not None]
+    places = np.concatenate(joints)
     return pd.DataFrame(
         {
-            "image": np.int32(row),
-            "joint": np.arange(len(rendered.joints), dtype=np.int8),
-            "x": rendered.joints[:, 0],
-            "y": rendered.joints[:, 1],
-            "visible": rendered.joints[:, 2] > 0,
+            "image": np.repeat(np.arange(len(joints), dtype=np.int32), [len(of) for of in joints]),
+            "joint": np.concatenate([np.arange(len(of), dtype=np.int8) for of in joints]),
+            "x": places[:, 0],
+            "y": places[:, 1],
+            "visible": places[:, 2] > 0,
         }
     )
 
