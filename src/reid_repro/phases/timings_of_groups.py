@@ -72,8 +72,8 @@ def warm_up(size: Size = WARM_SIZE) -> None:
     split = simulate(size, threads=torch.get_num_threads())
     tree = SplitTree(split.gallery)
     labels = tree.labels(tree.threshold_for(len(split.gallery)))
-    narrow = ProjectedIndex(split.gallery, labels, dim=8)
-    for index in (narrow, narrow.projected(None)):
+    whole = ProjectedIndex(split.gallery, labels, dim=None)
+    for index in (whole, whole.projected(PCA(8).fit(split.query[:64]))):
         _query_times(index, split, WARM)
         _coarse_time(index, split)
 
