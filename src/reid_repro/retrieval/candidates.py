@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange, types
+from numba import types
 
 from reid_repro.retrieval.compiled import inner, kernel, variants_of
 
@@ -208,15 +208,17 @@ def _hits_each(strip: Tile, limit: Tile, nearest: bool) -> Any:
     return hits
 
 
-@kernel
-def take_rows(stream: Stream, tile: Tile, row: int, column: int, own: int) -> None:
+@kernel(over="tile")
+def take_rows(
+    begin: int, end: int, stream: Stream, tile: Tile, row: int, column: int, own: int
+) -> None:
     """Feed tile[i, j], half the distance of entry column + j, to the stream of row + i.
 
     Entry own + i is left out of row + i (`NOBODY`: none is).
     """
-    rows, columns = tile.shape
+    columns = tile.shape[1]
     nearest = stream.nearest
-    for i in prange(rows):
+    for i in range(begin, end):
         at = row + i
         limit = stream.limit[at]
         for first in range(0, columns, STRIP):
@@ -229,16 +231,20 @@ def take_rows(stream: Stream, tile: Tile, row: int, column: int, own: int) -> No
                     limit = _push(stream, at, column + first + j, decode(strip[j]))
 
 
-@kernel
 def take_columns(stream: Stream, tile: Tile, row: int, column: int) -> None:
     """Feed the same tile to the streams of its columns: entry row + i seen from column + j."""
-    rows, columns = tile.shape
+    _take_columns(tile.shape[1], stream, tile, row, column)
+
+
+@kernel(over="columns")
+def _take_columns(
+    begin: int, end: int, columns: int, stream: Stream, tile: Tile, row: int, column: int
+) -> None:
     nearest = stream.nearest
-    for number in prange((columns + STRIP - 1) // STRIP):
-        first = number * STRIP
-        last = min(first + STRIP, columns)
+    for first in range(begin, end, STRIP):
+        last = min(first + STRIP, end)
         limit = stream.limit[column + first : column + last]
-        for i in range(rows):
+        for i in range(len(tile)):
             strip = tile[i, first:last]
             if _hits_each(strip, limit, nearest) == 0:
                 continue
@@ -248,10 +254,14 @@ def take_columns(stream: Stream, tile: Tile, row: int, column: int) -> None:
                     _push(stream, column + first + j, row + i, decode(strip[j]))
 
 
-@kernel
 def finish(stream: Stream) -> None:
     """Drop what the last limits exclude; mark rows whose limit says nothing."""
-    for row in prange(len(stream.filled)):
+    _finish(len(stream.filled), stream)
+
+
+@kernel(over="rows")
+def _finish(begin: int, end: int, rows: int, stream: Stream) -> None:
+    for row in range(begin, end):
         if stream.filled[row] > 0:
             _clear(stream, row)
         if not stream.nearest and decode(stream.limit[row]) <= 0:

@@ -2,16 +2,23 @@
 
 A kernel is a plain Python function over numpy arrays, compiled at its first call and kept in the
 package's `__pycache__`, in a folder named by a digest of the package's sources: numba itself looks
-at a kernel's own file alone, and would keep it when a function that it calls has changed. Its
-loops over `prange` run on as many threads as torch uses; what it computes must not depend on their
-number.
+at a kernel's own file alone, and would keep it when a function that it calls has changed.
+
+A kernel works on a part of its range and holds no lock of Python: parts run side by side on as many
+threads as torch uses, and what is computed must not depend on their number. numba would do so by
+itself (`parallel=True`), but compiles each loop several times over for it, which takes more than
+twice as long.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
+import itertools
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,26 +29,65 @@ from numba.extending import overload
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def kernel(function: F) -> F:
-    """Compile a loop whose `prange` runs on several threads; call `use_torch_threads` first."""
-    return _compiled(function, parallel=True)
+def kernel(*, over: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Compile a loop over begin:end, its first two parameters, and share its range out to threads.
+
+    The kernel is called without them: begin:end are parts of a range as long as the argument
+    `over`, or as that argument counts. Arguments are given by position; results go into arrays.
+    """
+
+    def shared(function: Callable[..., None]) -> Callable[..., None]:
+        compiled = _compiled(function)
+        place = list(inspect.signature(function).parameters).index(over) - 2
+
+        @functools.wraps(function)
+        def call(*arguments: Any) -> None:
+            items = arguments[place]
+            count = items if isinstance(items, int) else len(items)
+            parts = min(thread_count(), count)
+            if parts <= 1:
+                compiled(0, count, *arguments)
+                return
+            ends = [count * part // parts for part in range(parts + 1)]
+            others = [
+                _pool().submit(compiled, begin, end, *arguments)
+                for begin, end in itertools.pairwise(ends[1:])
+            ]
+            compiled(0, ends[1], *arguments)
+            for other in others:
+                other.result()
+
+        return call
+
+    return shared
+
+
+def alone(function: F) -> F:
+    """Compile a function that kernels call and Python as well, on one thread."""
+    return _compiled(function)
 
 
 def inner(function: F) -> F:
-    """Compile a function that kernels call, inlined into them by the compiler where it pays."""
-    return _compiled(function)
+    """Compile a function that only kernels call, inlined by the compiler where it pays.
+
+    It is part of their compiled code: it is not kept by itself, and Python cannot call it.
+    """
+    return _compiled(function, cache=False, no_cpython_wrapper=True)
 
 
 def reassociated(function: F) -> F:
     """`inner` for a sum whose order may be chosen by the compiler: vectorised, fixed per build."""
-    return _compiled(function, fastmath={"reassoc", "contract"})
+    fastmath = {"reassoc", "contract"}
+    return _compiled(function, cache=False, no_cpython_wrapper=True, fastmath=fastmath)
 
 
-def _compiled(function: F, **options: Any) -> F:
+def _compiled(function: F, *, cache: bool = True, **options: Any) -> F:
     chosen = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = chosen or _cache_folder()
     try:
-        jit = numba.njit(cache=True, nogil=True, error_model="numpy", **options)
+        jit = numba.njit(
+            cache=cache, nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options
+        )
         return cast(F, jit(function))
     finally:
         numba.config.CACHE_DIR = chosen
@@ -62,8 +108,15 @@ def variants_of(name: Callable[..., Any]) -> Callable[[F], F]:
     return cast(Callable[[F], F], overload(name))
 
 
-def use_torch_threads() -> int:
-    """Set numba's thread count to torch's (as far as the machine goes) and return it."""
-    threads = min(torch.get_num_threads(), int(numba.config.NUMBA_NUM_THREADS))
-    numba.set_num_threads(threads)
-    return threads
+def thread_count() -> int:
+    """Threads that a kernel runs on: as many as torch uses, as far as the machine goes."""
+    return min(torch.get_num_threads(), int(numba.config.NUMBA_NUM_THREADS))
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    """The threads beside the caller's; a forked process starts its own."""
+    return ThreadPoolExecutor(max(1, int(numba.config.NUMBA_NUM_THREADS) - 1), "kernel")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -15,10 +15,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
 from reid_repro.retrieval.compiled import inner, kernel
 from reid_repro.retrieval.exact import as_distance, squared_gap
+from reid_repro.retrieval.sorting import (
+    ascending,
+    count_below,
+    count_up_to,
+    in_order,
+    place_of_greatest,
+)
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -63,17 +69,27 @@ def _holds_nan(row: Rows) -> Any:
 
 @inner
 def _places_by_sort(row: Rows, right: Integers, ranks: Integers) -> None:
-    ordered = np.sort(row)
+    ordered = in_order(row)
     for a in range(len(right)):
         value = row[right[a]]
-        before = np.searchsorted(ordered, value)
+        before = count_below(ordered, value)
         ranks[a] = before + 1
         if before + 1 < len(ordered) and ordered[before + 1] == value:
             ranks[a] += _equal(row[: right[a]], value)
 
 
-@kernel
+@inner
+def _taken(row: Rows, kept: Integers) -> Rows:
+    taken = np.empty(len(kept), row.dtype)
+    for j in range(len(kept)):
+        taken[j] = row[kept[j]]
+    return taken
+
+
+@kernel(over="rows")
 def ranks_in_rows(
+    begin: int,
+    end: int,
     rows: Rows,
     kept: Integers,
     starts: Integers,
@@ -81,22 +97,22 @@ def ranks_in_rows(
     removed_starts: Integers,
     removed: Integers,
     counted: int,
-) -> tuple[Integers, npt.NDArray[np.bool_]]:
-    """Ascending ranks (from 1) of the matches of each row, and which rows hold NaN.
+    ranks: Integers,
+    nan: npt.NDArray[np.bool_],
+) -> None:
+    """Fill `ranks` with those of the matches of each row, ascending from 1; `nan`: rows with NaN.
 
     `kept` are the columns that count for any query, ascending; `right` and `removed` are positions
     among them. A row with more than `counted` matches is sorted.
     """
-    ranks = np.empty(len(right), dtype=np.int64)
-    nan = np.zeros(len(rows), dtype=np.bool_)
-    for i in prange(len(rows)):
+    for i in range(begin, end):
         row = rows[i]
         nan[i] = _holds_nan(row)
         own = ranks[starts[i] : starts[i + 1]]
         if len(own) == 0:
             continue
         if len(kept) < len(row):
-            row = row[kept]
+            row = _taken(row, kept)
         places = right[starts[i] : starts[i + 1]]
         if len(own) > counted:
             _places_by_sort(row, places, own)
@@ -109,12 +125,13 @@ def ranks_in_rows(
             for r in range(removed_starts[i], removed_starts[i + 1]):
                 other = row[removed[r]]
                 own[a] -= other < value or (other == value and removed[r] < place)
-        own.sort()
-    return ranks, nan
+        ascending(own)
 
 
-@kernel
+@kernel(over="tile")
 def count_before(
+    begin: int,
+    end: int,
     tile: Floats,
     start: int,
     column: int,
@@ -135,20 +152,19 @@ def count_before(
     it, those above `high` after it; the others are compared by exact distance, then place. A row
     with more than `counted` matches is sorted.
     """
-    for i in prange(len(tile)):
+    for i in range(begin, end):
         first, last = starts[i], starts[i + 1]
         if first == last:
             continue
         # Most entries lie behind the farthest match: only the others are looked at again.
-        value, place = _up_to_value(tile[i], np.max(high[first:last]))
-        place += column
-        if last - first > counted:
-            order = np.argsort(value)
-            value, place = value[order], place[order]
+        value, place = _up_to_value(
+            tile[i], high[first + place_of_greatest(high[first:last])], column
+        )
+        ordered = in_order(value) if last - first > counted else value
         for a in range(first, last):
             if last - first > counted:
-                below = np.searchsorted(value, low[a])
-                within = np.searchsorted(value, high[a], side="right") - below
+                below = count_below(ordered, low[a])
+                within = count_up_to(ordered, high[a]) - below
             else:
                 below = _below(value, low[a])
                 within = _up_to(value, high[a]) - below
@@ -169,8 +185,8 @@ def count_before(
 
 
 @inner
-def _up_to_value(row: Floats, most: Any) -> tuple[Floats, Integers]:
-    """The entries of a row that are at most `most`, and their places."""
+def _up_to_value(row: Floats, most: Any, column: int) -> tuple[Floats, Integers]:
+    """The entries of a row that are at most `most`, and their places, counted from `column`."""
     total = _up_to(row, most)
     value, place = np.empty(total, dtype=np.float32), np.empty(total, dtype=np.int64)
     found = 0
@@ -182,7 +198,7 @@ def _up_to_value(row: Floats, most: Any) -> tuple[Floats, Integers]:
             continue
         for j in range(len(strip)):
             if strip[j] <= most:
-                value[found], place[found] = strip[j], head + j
+                value[found], place[found] = strip[j], column + head + j
                 found += 1
     return value, place
 
@@ -215,8 +231,11 @@ def _near_before(
     return before
 
 
-@kernel
+@kernel(over="queries")
 def ranks_from_counts(
+    begin: int,
+    end: int,
+    queries: int,
     counts: Integers,
     starts: Integers,
     right: Integers,
@@ -224,20 +243,25 @@ def ranks_from_counts(
     removed_starts: Integers,
     removed: Integers,
     removed_distance: Floats,
-) -> Integers:
-    """Ascending ranks of each query's matches, less the entries that do not count for it."""
-    ranks = counts + 1
-    for i in prange(len(starts) - 1):
+    ranks: Integers,
+) -> None:
+    """Fill `ranks` with those of each query's matches, ascending.
+
+    The entries that do not count for a query are taken off.
+    """
+    for i in range(begin, end):
         for a in range(starts[i], starts[i + 1]):
+            ranks[a] = counts[a] + 1
             for r in range(removed_starts[i], removed_starts[i + 1]):
                 gap = removed_distance[r] - distance[a]
                 ranks[a] -= gap < 0 or (gap == 0 and removed[r] < right[a])
-        ranks[starts[i] : starts[i + 1]].sort()
-    return ranks
+        ascending(ranks[starts[i] : starts[i + 1]])
 
 
-@kernel
+@kernel(over="tile")
 def settled_rows(
+    begin: int,
+    end: int,
     tile: Floats,
     start: int,
     starts: Integers,
@@ -247,10 +271,13 @@ def settled_rows(
     gallery: Floats,
     zeros: tuple[Doubles, Doubles],
     cosine: bool,
-) -> Floats:
-    """Distances of a tile over the whole gallery, exact wherever an entry is near to a match."""
-    out = np.empty(tile.shape, dtype=np.float32)
-    for i in prange(len(tile)):
+    out: Floats,
+) -> None:
+    """Fill `out` with the distances of a tile over the whole gallery.
+
+    They are exact wherever an entry is near to a match.
+    """
+    for i in range(begin, end):
         for j in range(tile.shape[1]):
             squared = 2 * max(np.float64(tile[i, j]), 0.0)
             for a in range(starts[i], starts[i + 1]):
@@ -259,4 +286,3 @@ def settled_rows(
                     squared += zeros[0][start + i] + zeros[1][j]
                     break
             out[i, j] = as_distance(squared, cosine)
-    return out

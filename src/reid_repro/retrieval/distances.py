@@ -26,7 +26,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from reid_repro.retrieval.compiled import use_torch_threads
 from reid_repro.retrieval.exact import squared_pairs
 from reid_repro.retrieval.products import as_many_threads, multiply, product_for
 from reid_repro.retrieval.rows import mean_row, normalised, shifted, squared_norms
@@ -214,7 +213,6 @@ class FeatureSpace:
     def exact(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Exact squared distances of the pairs (queries[rows], gallery[columns]), (p,) float64."""
         if self.gallery.device.type == "cpu":
-            use_torch_threads()
             pairs = self.queries.numpy(), self.gallery.numpy(), rows.numpy(), columns.numpy()
             out = torch.from_numpy(squared_pairs(*pairs))
         else:

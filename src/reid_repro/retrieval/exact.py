@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
 from reid_repro.retrieval.compiled import inner, kernel, reassociated
 
@@ -39,10 +38,22 @@ def as_distance(squared: float, cosine: bool) -> Any:
     return np.float32(np.sqrt(squared))
 
 
-@kernel
 def squared_pairs(left: Floats, right: Floats, rows: Integers, columns: Integers) -> Doubles:
     """Exact squared distances of the pairs (left[rows], right[columns]), (p,) float64."""
     out = np.empty(len(rows), dtype=np.float64)
-    for p in prange(len(rows)):
-        out[p] = squared_gap(left[rows[p]], right[columns[p]])
+    _squared_pairs(left, right, rows, columns, out)
     return out
+
+
+@kernel(over="rows")
+def _squared_pairs(
+    begin: int,
+    end: int,
+    left: Floats,
+    right: Floats,
+    rows: Integers,
+    columns: Integers,
+    out: Doubles,
+) -> None:
+    for p in range(begin, end):
+        out[p] = squared_gap(left[rows[p]], right[columns[p]])

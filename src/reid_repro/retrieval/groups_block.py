@@ -122,7 +122,8 @@ class Block:
         for g in np.flatnonzero(wide):
             left[g], right[g], far[g] = self._furthest_of_wide(order, starts[g], stops[g])
         rest = np.flatnonzero(~wide)
-        left[rest], right[rest], far[rest] = furthest_pairs(
+        pairs = pairs_of(len(rest))
+        furthest_pairs(
             self.features,
             self.members,
             self.gram,
@@ -134,14 +135,17 @@ class Block:
             order,
             starts[rest],
             stops[rest],
+            *pairs,
         )
+        left[rest], right[rest], far[rest] = pairs
         return left, right, far
 
     def _furthest_of_wide(
         self, order: Integers, start: int, stop: int
     ) -> tuple[int, int, np.float32]:
         """One group on all threads: rows in order of their bounds, the likeliest first."""
-        own, bound, _ = row_bounds(
+        own, bound = np.empty((2, stop - start), dtype=np.float32)
+        row_bounds(
             self.gram,
             self.squared,
             self.norm,
@@ -150,12 +154,16 @@ class Block:
             order,
             start,
             stop,
+            own,
+            bound,
         )
         ranked = np.argsort(-bound, kind="stable")
         far, pair = np.float32(-1), (start, start)
         for rows in (ranked[:FIRST_ROWS], ranked[FIRST_ROWS:]):
             open_rows = rows[bound[rows].astype(np.float64) >= float(far) * self.scale]
-            best, partner = best_in_rows(
+            best = np.empty(len(open_rows), dtype=np.float32)
+            partner = np.empty(len(open_rows), dtype=np.int64)
+            best_in_rows(
                 self.features,
                 self.members,
                 self.gram,
@@ -166,6 +174,8 @@ class Block:
                 own[open_rows],
                 self.scale,
                 far,
+                best,
+                partner,
             )
             if len(best) and best.max() >= far:
                 ties = np.flatnonzero(best == best.max())
@@ -178,7 +188,8 @@ class Block:
         self, order: Integers, places: Integers, left: Integers, right: Integers
     ) -> npt.NDArray[np.int8]:
         """Whether order[places] is nearer to order[left]: 1, 0, or -1 where the bounds leave it."""
-        decided: npt.NDArray[np.int8] = likely_left(
+        decided = np.empty(len(places), dtype=np.int8)
+        likely_left(
             self.gram,
             self.squared,
             self.norm,
@@ -188,8 +199,15 @@ class Block:
             places,
             left,
             right,
+            decided,
         )
         return decided
+
+
+def pairs_of(groups: int) -> tuple[Integers, Integers, Singles]:
+    """Room for the furthest pair of each group (two places), and how far it is."""
+    left, right = np.empty((2, groups), dtype=np.int64)
+    return left, right, np.empty(groups, dtype=np.float32)
 
 
 def placement(features: Singles, members: Integers) -> tuple[int, Reals]:

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from reid_repro.retrieval.compiled import use_torch_threads
 from reid_repro.retrieval.distances import Features, FeatureSpace, as_features, check_choice
 from reid_repro.retrieval.groups_block import placement
 from reid_repro.retrieval.groups_pca import PCA, project
@@ -96,8 +95,8 @@ class CoarseToFineIndex:
         self._start: Integers = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
         entries: Singles = rows[self._members]
         self.append_rest, self.groups = append_rest, min(int(groups), len(size))
-        use_torch_threads()
-        self.descriptors: Singles = group_means(entries, self._start)
+        self.descriptors: Singles = np.empty((len(size), entries.shape[1]), dtype=np.float32)
+        group_means(entries, self._start, self.descriptors)
         self._images = _images(entries, self._members, self._start)
         if pca is None and dim is not None:
             pca = PCA(dim).fit(rows if fitted_on == "gallery" else self.descriptors)
@@ -133,7 +132,6 @@ class CoarseToFineIndex:
             raise ValueError(f"query has {queries.shape[1]} dimensions, gallery has {dim}")
         if single:
             return self._search_one(queries[0], k)
-        use_torch_threads()
         return self._search_batch(queries, k)
 
     def _search_one(self, query: Singles, k: int | None) -> Found:
@@ -170,7 +168,8 @@ class CoarseToFineIndex:
     def _nearest_groups(self, coarse: Singles, k: int) -> Integers:
         """Nearest k groups of projected queries, (m, k), ties by group number."""
         if self._coarse.size < WIDE_DESCRIPTORS or k == len(self._coarse):
-            found: Integers = nearest_rows_batch(coarse, self._coarse, k)
+            found: Integers = np.empty((len(coarse), k), dtype=np.int64)
+            nearest_rows_batch(coarse, self._coarse, k, found)
             return found
         queries, gallery = torch.from_numpy(coarse), torch.from_numpy(self._coarse)
         return neighbours(FeatureSpace(queries, gallery, "euclidean"), k).indices

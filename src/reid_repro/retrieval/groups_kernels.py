@@ -10,11 +10,10 @@ results are those of exact distances, on any number of threads.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from reid_repro.retrieval.compiled import inner, kernel
+from reid_repro.retrieval.compiled import alone, inner, kernel
 from reid_repro.retrieval.exact import squared_gap
 from reid_repro.retrieval.groups_rows import Bits, Integers, Reals, Singles, widened
 
@@ -89,7 +88,7 @@ def greatest(values: Reals, order: Integers, start: int, stop: int) -> float:
     return most
 
 
-@inner
+@alone
 def row_error(
     norm: float, residue: float, other_norm: float, other_residue: float, accumulation: float
 ) -> float:
@@ -105,8 +104,10 @@ def row_error(
     return 2 * products + 2.0**-19 * (norm + other_norm) ** 2 + 2.0**-100
 
 
-@kernel
+@kernel(over="own")
 def row_bounds(
+    begin: int,
+    end: int,
     gram: Bits,
     squared: Singles,
     norm: Reals,
@@ -115,29 +116,30 @@ def row_bounds(
     order: Integers,
     start: int,
     stop: int,
-) -> tuple[Singles, Singles, Integers]:
-    """Of each row of one group: its own terms, the bound of its furthest later member, and which.
+    own: Singles,
+    bound: Singles,
+) -> None:
+    """Of each row of one group: its own terms, and the bound of its furthest later member.
 
     Bounds are of scaled squared distances; the last row has no later member and bound -infinity.
     """
     n = stop - start
-    own, bound = np.empty(n, dtype=np.float32), np.empty(n, dtype=np.float32)
-    partner = np.empty(n, dtype=np.int64)
     most_norm = greatest(norm, order, start, stop)
     most_residue = greatest(residue, order, start, stop)
-    for place in numba.prange(n):
+    for place in range(begin, end):
         # Late rows are short: pair them with early ones, so that threads have equal work.
         a = start + (place // 2 if place % 2 == 0 else n - 1 - place // 2)
         row = order[a]
         error = row_error(norm[row], residue[row], most_norm, most_residue, accumulation)
         own[a - start] = np.float32(np.float64(squared[row]) + error)
-        best, partner[a - start] = _row_bound(gram, squared, order, a, stop)
+        best, _ = _row_bound(gram, squared, order, a, stop)
         bound[a - start] = best + own[a - start]
-    return own, bound, partner
 
 
-@kernel
+@kernel(over="rows")
 def best_in_rows(
+    begin: int,
+    end: int,
     features: Singles,
     members: Integers,
     gram: Bits,
@@ -148,14 +150,14 @@ def best_in_rows(
     own: Singles,
     scale: float,
     least: np.float32,
-) -> tuple[Singles, Integers]:
+    best: Singles,
+    partner: Integers,
+) -> None:
     """`_best_in_row` of several rows (places in `order`) of one group."""
-    best, partner = np.empty(len(rows), dtype=np.float32), np.empty(len(rows), dtype=np.int64)
-    for r in numba.prange(len(rows)):
+    for r in range(begin, end):
         best[r], partner[r] = _best_in_row(
             features, members, gram, squared, order, rows[r], stop, own[r], scale, least
         )
-    return best, partner
 
 
 @inner
@@ -197,8 +199,10 @@ def _furthest(
     return left, right, best
 
 
-@kernel
+@kernel(over="starts")
 def furthest_pairs(
+    begin: int,
+    end: int,
     features: Singles,
     members: Integers,
     gram: Bits,
@@ -210,12 +214,12 @@ def furthest_pairs(
     order: Integers,
     starts: Integers,
     stops: Integers,
-) -> tuple[Integers, Integers, Singles]:
+    left: Integers,
+    right: Integers,
+    far: Singles,
+) -> None:
     """Furthest pair (places in `order`, the smallest among equals) of many groups, and how far."""
-    n = len(starts)
-    left, right = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-    far = np.empty(n, dtype=np.float32)
-    for g in numba.prange(n):
+    for g in range(begin, end):
         left[g], right[g], far[g] = _furthest(
             features,
             members,
@@ -229,42 +233,52 @@ def furthest_pairs(
             starts[g],
             stops[g],
         )
-    return left, right, far
 
 
-@kernel
+@kernel(over="starts")
 def furthest_pairs_directly(
-    features: Singles, order: Integers, starts: Integers, stops: Integers
-) -> tuple[Integers, Integers, Singles]:
+    begin: int,
+    end: int,
+    features: Singles,
+    order: Integers,
+    starts: Integers,
+    stops: Integers,
+    left: Integers,
+    right: Integers,
+    far: Singles,
+) -> None:
     """`furthest_pairs` from the features alone: for groups too small to be worth a product."""
-    n = len(starts)
-    left, right = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-    far = np.empty(n, dtype=np.float32)
-    for g in numba.prange(n):
+    for g in range(begin, end):
         far[g] = -1
         for a in range(starts[g], stops[g]):
             for c in range(a + 1, stops[g]):
                 gap = distance(features, order[a], order[c])
                 if gap > far[g]:
                     left[g], right[g], far[g] = a, c, gap
-    return left, right, far
 
 
-@kernel
+@kernel(over="places")
 def nearer_left(
-    features: Singles, order: Integers, places: Integers, left: Integers, right: Integers
-) -> npt.NDArray[np.bool_]:
+    begin: int,
+    end: int,
+    features: Singles,
+    order: Integers,
+    places: Integers,
+    left: Integers,
+    right: Integers,
+    out: npt.NDArray[np.bool_],
+) -> None:
     """Whether members order[places] are strictly nearer to order[left] than to order[right]."""
-    out = np.empty(len(places), dtype=np.bool_)
-    for p in numba.prange(len(places)):
+    for p in range(begin, end):
         row = order[places[p]]
         to_left = distance(features, row, order[left[p]])
         out[p] = to_left < distance(features, row, order[right[p]])
-    return out
 
 
-@kernel
+@kernel(over="places")
 def likely_left(
+    begin: int,
+    end: int,
     gram: Bits,
     squared: Singles,
     norm: Reals,
@@ -274,10 +288,10 @@ def likely_left(
     places: Integers,
     left: Integers,
     right: Integers,
-) -> npt.NDArray[np.int8]:
+    out: npt.NDArray[np.int8],
+) -> None:
     """`nearer_left` as far as the bounds decide it: 1 left, 0 right, -1 not decided."""
-    out = np.empty(len(places), dtype=np.int8)
-    for p in numba.prange(len(places)):
+    for p in range(begin, end):
         row, one, other = order[places[p]], order[left[p]], order[right[p]]
         if row in (one, other):
             out[p] = row == one
@@ -289,4 +303,3 @@ def likely_left(
         gap = np.float64(squared[one]) - np.float64(squared[other])
         gap -= 2 * (np.float64(to_one) - np.float64(to_other))
         out[p] = -1 if abs(gap) <= margin else gap < 0
-    return out

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Self
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
 from scipy.linalg.blas import dsyrk, ssyrk
 
-from reid_repro.retrieval.compiled import inner, kernel, use_torch_threads
+from reid_repro.retrieval.compiled import alone, kernel
 from reid_repro.retrieval.distances import Features, as_features
 from reid_repro.retrieval.products import as_many_threads
 
@@ -84,8 +83,8 @@ class PCA:
             raise ValueError("PCA: call fit before transform")
         if rows.shape[1] != len(self.mean):
             raise ValueError(f"features have {rows.shape[1]} dimensions, PCA {len(self.mean)}")
-        use_torch_threads()
-        projected: Singles = _project_all(rows, self.mean, self.components, self.normalise)
+        projected: Singles = np.empty((len(rows), self.dim), dtype=np.float32)
+        _project_all(rows, self.mean, self.components, self.normalise, projected)
         return projected
 
 
@@ -124,7 +123,7 @@ def _leading(matrix: npt.NDArray[np.floating[Any]], dim: int) -> tuple[Reals, Re
     return values[::-1].astype(np.float64), vectors[:, ::-1].astype(np.float64)
 
 
-@inner
+@alone
 def project(row: Singles, mean: Reals, components: Singles, normalise: bool) -> Singles:
     """One projected row, (dim,) float32, summed in float64 in the order of the dimensions."""
     dim = components.shape[1]
@@ -146,11 +145,17 @@ def project(row: Singles, mean: Reals, components: Singles, normalise: bool) -> 
     return out
 
 
-@kernel
-def _project_all(rows: Singles, mean: Reals, components: Singles, normalise: bool) -> Singles:
-    out = np.empty((len(rows), components.shape[1]), dtype=np.float32)
-    for i in numba.prange(len(rows)):
+@kernel(over="rows")
+def _project_all(
+    begin: int,
+    end: int,
+    rows: Singles,
+    mean: Reals,
+    components: Singles,
+    normalise: bool,
+    out: Singles,
+) -> None:
+    for i in range(begin, end):
         projected = project(rows[i], mean, components, normalise)
         for k in range(len(projected)):
             out[i, k] = projected[k]
-    return out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -25,21 +24,37 @@ def widened(bits: Any) -> np.float32:
     return value
 
 
-@kernel
 def deviations(features: Singles, order: Integers, starts: Integers, stops: Integers) -> Reals:
-    """Sum of squared deviations from the mean, by group and range of columns, (groups, CHUNKS).
+    """Sum of squared deviations from the mean, by group and range of columns, (groups, CHUNKS)."""
+    out = np.zeros((len(starts), CHUNKS))
+    _deviations(CHUNKS, features, order, starts, stops, out)
+    return out
+
+
+@kernel(over="chunks")
+def _deviations(
+    begin: int,
+    end: int,
+    chunks: int,
+    features: Singles,
+    order: Integers,
+    starts: Integers,
+    stops: Integers,
+    out: Reals,
+) -> None:
+    """Fill `out`, zeros (groups, chunks), with sums of squared deviations from the mean.
 
     Deviations are taken from a group's first member p, so that exact copies give exactly zero and
     little cancels: sum |g - p|^2 - |sum (g - p)|^2 / N, all in float64.
     """
     n, dim = len(starts), features.shape[1]
-    width = (dim + CHUNKS - 1) // CHUNKS
-    out = np.zeros((n, CHUNKS))
-    for chunk in numba.prange(CHUNKS):
+    width = (dim + chunks - 1) // chunks
+    for chunk in range(begin, end):
         first, last = min(chunk * width, dim), min((chunk + 1) * width, dim)
         total, square = np.empty(last - first), np.empty(last - first)
         for g in range(n):
-            total[:], square[:] = 0.0, 0.0
+            for k in range(len(total)):
+                total[k] = square[k] = 0.0
             origin = features[order[starts[g]], first:last]
             for a in range(starts[g] + 1, stops[g]):
                 row = features[order[a], first:last]
@@ -49,7 +64,6 @@ def deviations(features: Singles, order: Integers, starts: Integers, stops: Inte
                     square[k] += gap * gap
             for k in range(len(total)):
                 out[g, chunk] += square[k] - total[k] * total[k] / (stops[g] - starts[g])
-    return out
 
 
 @reassociated
@@ -67,16 +81,30 @@ def _round_row(row: Singles, centre: Reals, factor: float, out: Bits) -> tuple[f
     return square, lost
 
 
-@kernel
 def round_rows(
     features: Singles, members: Integers, centre: Reals, factor: float, out: Bits
 ) -> tuple[Reals, Reals]:
     """Fill `out` with the shifted and scaled rows in bfloat16; their norms, and what was lost."""
     norm, residue = np.empty(len(members)), np.empty(len(members))
-    for i in numba.prange(len(members)):
+    _round_rows(features, members, centre, factor, out, norm, residue)
+    return norm, residue
+
+
+@kernel(over="members")
+def _round_rows(
+    begin: int,
+    end: int,
+    features: Singles,
+    members: Integers,
+    centre: Reals,
+    factor: float,
+    out: Bits,
+    norm: Reals,
+    residue: Reals,
+) -> None:
+    for i in range(begin, end):
         square, lost = _round_row(features[members[i]], centre, factor, out[i])
         norm[i], residue[i] = np.sqrt(square), np.sqrt(lost)
-    return norm, residue
 
 
 @reassociated
@@ -92,13 +120,27 @@ def _scale_row(row: Singles, centre: Reals, factor: float, out: Singles) -> tupl
     return square, lost
 
 
-@kernel
 def scale_rows(
     features: Singles, members: Integers, centre: Reals, factor: float, out: Singles
 ) -> tuple[Reals, Reals]:
     """`round_rows` to float32."""
     norm, residue = np.empty(len(members)), np.empty(len(members))
-    for i in numba.prange(len(members)):
+    _scale_rows(features, members, centre, factor, out, norm, residue)
+    return norm, residue
+
+
+@kernel(over="members")
+def _scale_rows(
+    begin: int,
+    end: int,
+    features: Singles,
+    members: Integers,
+    centre: Reals,
+    factor: float,
+    out: Singles,
+    norm: Reals,
+    residue: Reals,
+) -> None:
+    for i in range(begin, end):
         square, lost = _scale_row(features[members[i]], centre, factor, out[i])
         norm[i], residue[i] = np.sqrt(square), np.sqrt(lost)
-    return norm, residue

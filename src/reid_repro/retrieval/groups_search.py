@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from reid_repro.retrieval.compiled import inner, kernel, reassociated
+from reid_repro.retrieval.compiled import alone, inner, kernel, reassociated
 from reid_repro.retrieval.exact import as_distance, squared_gap
 from reid_repro.retrieval.groups_rows import Bits, Integers, Reals, Singles, widened
+from reid_repro.retrieval.sorting import ascending
 
 Keys = npt.NDArray[np.uint64]
 
@@ -75,20 +75,20 @@ def _keep(heap: Keys, key: np.uint64) -> None:
     heap[place] = key
 
 
-@inner
+@alone
 def nearest_rows(query: Singles, entries: Singles, k: int) -> Integers:
     """The k nearest entries, nearest first, equal distances in the order of entries."""
     heap = _empty_heap(k)
     for i in range(len(entries)):
         _keep(heap, _key(query, entries[i], i))
-    heap.sort()
+    ascending(heap)
     rows = np.empty(k, dtype=np.int64)
     for i in range(k):
         rows[i] = np.int64(heap[i] & ROW)
     return rows
 
 
-@inner
+@alone
 def count_members(groups: Integers, start: Integers) -> int:
     """Number of images in the groups."""
     total = 0
@@ -135,7 +135,7 @@ def _bounds(query: Singles, groups: Integers, images: Images, lower: Singles, he
             place += 1
 
 
-@inner
+@alone
 def rank_members(
     query: Singles, groups: Integers, images: Images, indices: Integers, distances: Singles
 ) -> None:
@@ -159,38 +159,50 @@ def rank_members(
             if not (sifted and lower[place] > limit):
                 _keep(heap, _key(query, images.entries[i], images.members[i]))
             place += 1
-    heap.sort()
+    ascending(heap)
     for i in range(len(heap)):
         indices[i] = np.int64(heap[i] & ROW)
         distances[i] = np.uint32(heap[i] >> np.uint64(32)).view(np.float32)
 
 
-@kernel
-def nearest_rows_batch(queries: Singles, entries: Singles, k: int) -> Integers:
-    """`nearest_rows` of every query, (m, k)."""
-    out = np.empty((len(queries), k), dtype=np.int64)
-    for q in numba.prange(len(queries)):
+@kernel(over="queries")
+def nearest_rows_batch(
+    begin: int, end: int, queries: Singles, entries: Singles, k: int, out: Integers
+) -> None:
+    """`nearest_rows` of every query into `out` (m, k)."""
+    for q in range(begin, end):
         rows = nearest_rows(queries[q], entries, k)
         for i in range(k):
             out[q, i] = rows[i]
-    return out
 
 
-@kernel
+@kernel(over="queries")
 def rank_members_batch(
-    queries: Singles, groups: Integers, images: Images, indices: Integers, distances: Singles
+    begin: int,
+    end: int,
+    queries: Singles,
+    groups: Integers,
+    images: Images,
+    indices: Integers,
+    distances: Singles,
 ) -> None:
     """`rank_members` of every query with its own groups (m, K)."""
-    for q in numba.prange(len(queries)):
+    for q in range(begin, end):
         rank_members(queries[q], groups[q], images, indices[q], distances[q])
 
 
-@kernel
+@kernel(over="order")
 def append_rest(
-    order: Integers, groups: int, members: Integers, start: Integers, indices: Integers
+    begin: int,
+    end: int,
+    order: Integers,
+    groups: int,
+    members: Integers,
+    start: Integers,
+    indices: Integers,
 ) -> None:
     """Write the images of the groups order[q, groups:] behind those of the first groups."""
-    for q in numba.prange(len(order)):
+    for q in range(begin, end):
         place = count_members(order[q, :groups], start)
         for group in order[q, groups:]:
             for i in range(start[group], start[group + 1]):
@@ -199,11 +211,10 @@ def append_rest(
                 place += 1
 
 
-@kernel
-def group_means(entries: Singles, start: Integers) -> Singles:
-    """Mean of each range of rows, summed in float64, (groups, d) float32."""
-    out = np.empty((len(start) - 1, entries.shape[1]), dtype=np.float32)
-    for group in numba.prange(len(start) - 1):
+@kernel(over="out")
+def group_means(begin: int, end: int, entries: Singles, start: Integers, out: Singles) -> None:
+    """Mean of each range of rows, summed in float64, into `out` (groups, d)."""
+    for group in range(begin, end):
         total = np.zeros(entries.shape[1])
         for i in range(start[group], start[group + 1]):
             row = entries[i]
@@ -213,4 +224,3 @@ def group_means(entries: Singles, start: Integers) -> Singles:
         mean = out[group]
         for k in range(len(total)):
             mean[k] = total[k] / size
-    return out

@@ -7,12 +7,11 @@ far are computed from the features.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import torch
 
 from reid_repro.retrieval.compiled import kernel
-from reid_repro.retrieval.groups_block import Block
+from reid_repro.retrieval.groups_block import Block, pairs_of
 from reid_repro.retrieval.groups_kernels import OUTPUT, distance, row_error
 from reid_repro.retrieval.groups_rows import Bits, Integers, Singles, widened
 
@@ -25,9 +24,9 @@ def furthest_pair_streamed(block: Block) -> tuple[int, int, np.float32]:
     pair, far = _distant_pair(block)
     for i, j, tile in block.tiles():
         bits = tile.bfloat16().view(torch.uint16).numpy()
-        best, left, right = _furthest_in_rows(
-            block.features, block.members, bits, block.squared, own, i, j, block.scale, far
-        )
+        rows = block.features, block.members, bits, block.squared, own
+        left, right, best = pairs_of(len(bits))
+        _furthest_in_rows(*rows, i, j, block.scale, far, best, left, right)
         if best.max() >= far:
             row = int(best.argmax())  # rows in order: the first of the furthest
             found = int(left[row]), int(right[row])
@@ -40,7 +39,8 @@ def _distant_pair(block: Block) -> tuple[tuple[int, int], np.float32]:
     """A pair to start from: a few times the furthest row from the last one."""
     pair, far, row = (0, 0), np.float32(-1), 0
     for _ in range(SWEEPS):
-        distances = _distances_from(block.features, block.members, row)
+        distances = np.empty(len(block.members), dtype=np.float32)
+        _distances_from(block.features, block.members, row, distances)
         other = int(distances.argmax())
         if distances[other] > far:
             pair, far = (min(row, other), max(row, other)), distances[other]
@@ -48,12 +48,12 @@ def _distant_pair(block: Block) -> tuple[tuple[int, int], np.float32]:
     return pair, far
 
 
-@kernel
-def _distances_from(features: Singles, members: Integers, row: int) -> Singles:
-    out = np.empty(len(members), dtype=np.float32)
-    for i in numba.prange(len(members)):
+@kernel(over="members")
+def _distances_from(
+    begin: int, end: int, features: Singles, members: Integers, row: int, out: Singles
+) -> None:
+    for i in range(begin, end):
         out[i] = distance(features, members[row], members[i])
-    return out
 
 
 def _own_terms(block: Block) -> Singles:
@@ -67,8 +67,10 @@ def _own_terms(block: Block) -> Singles:
     return terms
 
 
-@kernel
+@kernel(over="tile")
 def _furthest_in_rows(
+    begin: int,
+    end: int,
     features: Singles,
     members: Integers,
     tile: Bits,
@@ -78,14 +80,15 @@ def _furthest_in_rows(
     second: int,
     scale: float,
     least: np.float32,
-) -> tuple[Singles, Integers, Integers]:
+    best: Singles,
+    left: Integers,
+    right: Integers,
+) -> None:
     """Per row of a tile, its furthest pair among those that may be as far as `least`, or -1."""
     n = len(tile)
-    best = np.full(n, -1, dtype=np.float32)
-    left, right = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-    for a in numba.prange(n):
+    for a in range(begin, end):
         i = first + a
-        left[a], right[a] = i, i
+        best[a], left[a], right[a] = -1, i, i
         for c in range(n):
             j = second + c
             if j <= i:
@@ -96,4 +99,3 @@ def _furthest_in_rows(
                 gap = distance(features, members[i], members[j])
                 if gap > best[a]:
                     best[a], right[a] = gap, j
-    return best, left, right

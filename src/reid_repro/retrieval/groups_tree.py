@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from reid_repro.retrieval.compiled import use_torch_threads
 from reid_repro.retrieval.distances import LARGEST_NORM, Features, as_features
-from reid_repro.retrieval.groups_block import GRAM_BYTES, Block
+from reid_repro.retrieval.groups_block import GRAM_BYTES, Block, pairs_of
 from reid_repro.retrieval.groups_kernels import furthest_pairs_directly, nearer_left
 from reid_repro.retrieval.groups_rows import Integers, Reals, deviations
 from reid_repro.retrieval.groups_stream import furthest_pair_streamed
@@ -70,7 +69,6 @@ class SplitTree:
         self.order: Integers = np.arange(n)
         self.start, self.stop = np.array([0]), np.array([n])
         self.first, self.parent = np.array([0]), np.array([-1])
-        use_torch_threads()
         self.dissimilarity = _dissimilarity(self.features, self.order, self.start, self.stop)
         self.key = self.dissimilarity.copy()
         self.expanded = np.array([False])
@@ -141,7 +139,6 @@ class SplitTree:
 
     def _grow(self, wanted: Wanted) -> None:
         """Split nodes until none is wanted: below one block at a time, the largest first."""
-        use_torch_threads()
         while len(nodes := np.flatnonzero(self._pending(wanted))):
             size = (self.stop - self.start)[nodes]
             largest = int(nodes[size.argmax()])
@@ -163,7 +160,9 @@ class SplitTree:
         while len(nodes):
             starts, stops = self.start[nodes] - first, self.stop[nodes] - first
             if block is None:
-                left, right, far = furthest_pairs_directly(self.features, rows, starts, stops)
+                left, right, far = pairs_of(len(nodes))
+                ranges = rows, starts, stops
+                furthest_pairs_directly(self.features, *ranges, left, right, far)
             else:
                 left, right, far = block.furthest(rows, starts, stops)
             nodes, starts, stops, left, right = self._splittable(
@@ -202,14 +201,20 @@ class SplitTree:
         places = np.arange(size.sum()) + np.repeat(starts - np.cumsum(size) + size, size)
         one, other = np.repeat(left, size), np.repeat(right, size)
         if block is None:
-            nearer: Flags = nearer_left(self.features, rows, places, one, other)
-            return nearer
+            return self._nearer_left(rows, places, one, other)
         decided = block.likely_left(rows, places, one, other)
         doubtful = np.flatnonzero(decided < 0)
-        decided[doubtful] = nearer_left(
-            self.features, block.members[rows], places[doubtful], one[doubtful], other[doubtful]
+        decided[doubtful] = self._nearer_left(
+            block.members[rows], places[doubtful], one[doubtful], other[doubtful]
         )
         return np.equal(decided, 1)
+
+    def _nearer_left(
+        self, rows: Integers, places: Integers, left: Integers, right: Integers
+    ) -> Flags:
+        nearer = np.empty(len(places), dtype=np.bool_)
+        nearer_left(self.features, rows, places, left, right, nearer)
+        return nearer
 
     def _split_streamed(self, node: int) -> None:
         """Split one node that is too large for the memory of a block."""

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from reid_repro.retrieval.compiled import use_torch_threads
 from reid_repro.retrieval.counting import (
     count_before,
     ranks_from_counts,
@@ -42,7 +41,6 @@ def given_ranks(
     Raises:
         ValueError: a block of another width, NaN, or another number of rows than queries.
     """
-    use_torch_threads()
     shots = _shots(matches, rules)
     start = 0
     for given in blocks:
@@ -51,7 +49,9 @@ def given_ranks(
         if stop > matches.n_query:
             raise ValueError(f"more distance rows than the {matches.n_query} of query_ids")
         found = matches.block(start, stop)
-        ranks, nan = ranks_in_rows(block, matches.kept, *found, COUNTED_MATCHES)
+        ranks = np.empty(len(found.right), dtype=np.int64)
+        nan = np.zeros(len(block), dtype=np.bool_)
+        ranks_in_rows(block, matches.kept, *found, COUNTED_MATCHES, ranks, nan)
         if nan.any():
             raise ValueError("distances hold NaN: no rank can be given to them")
         if shots is not None:
@@ -70,7 +70,6 @@ def exact_ranks(space: FeatureSpace, matches: Matches, rules: Rules) -> Iterator
     Tiles of a float32 product tell on which side of each match an entry lies, except within a
     bound on their error: those entries are compared exactly. On a GPU only the product is there.
     """
-    use_torch_threads()
     shots = _shots(matches, rules)
     count = space.n_queries * space.n_gallery * space.gallery.shape[1]
     with as_many_threads():
@@ -112,7 +111,10 @@ class _Near:
                 tile = tiles.multiply(left, column)
                 count_before(tile, start, column, *places, *self._features, COUNTED_MATCHES, counts)
         rest = found.removed_starts, found.removed, removed
-        return ranks_from_counts(counts, found.starts, found.right, distance, *rest)
+        ranks = np.empty_like(counts)
+        lists = found.starts, found.right
+        ranks_from_counts(stop - start, counts, *lists, distance, *rest, ranks)
+        return ranks
 
     def rows(self, start: int, stop: int, found: BlockMatches) -> FloatArray:
         """Distance rows that order every entry exactly with respect to every match."""
@@ -120,7 +122,9 @@ class _Near:
         with as_many_threads():
             left = self._halves.left(slice(start, stop))
             tile = Tiles(self._halves, self._space.n_gallery).multiply(left, 0)
-        return settled_rows(tile, start, found.starts, low, high, *self._features)
+        rows = np.empty(tile.shape, dtype=np.float32)
+        settled_rows(tile, start, found.starts, low, high, *self._features, rows)
+        return rows
 
     def _around(
         self, start: int, starts: IntArray, column: IntArray

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
 from reid_repro.retrieval.candidates import Stream
 from reid_repro.retrieval.compiled import kernel
 from reid_repro.retrieval.exact import as_distance, squared_gap
+from reid_repro.retrieval.sorting import place_of_greatest
 
 
-@kernel
+@kernel(over="columns")
 def nearest_of(
+    begin: int,
+    end: int,
     stream: Stream,
     start: int,
     k: int,
@@ -28,7 +30,7 @@ def nearest_of(
     Row i of the stream is query start + i; `zeros` counts the zero rows of a cosine space.
     Marked rows are left as they are.
     """
-    for i in prange(len(stream.filled)):
+    for i in range(begin, end):
         query = start + i
         have = 0
         kth = np.inf  # squared distance of the k-th nearest so far
@@ -60,8 +62,10 @@ def nearest_of(
                 kth = (2 * last if cosine else last * last) * (1 + 1e-6)
 
 
-@kernel
+@kernel(over="farthest")
 def farthest_of(
+    begin: int,
+    end: int,
     stream: Stream,
     start: int,
     queries: npt.NDArray[np.float32],
@@ -71,12 +75,12 @@ def farthest_of(
     farthest: npt.NDArray[np.float32],
 ) -> None:
     """The greatest exact distance among the candidates of each row."""
-    for i in prange(len(stream.filled)):
+    for i in range(begin, end):
         query = start + i
         most = 0.0
         if stream.filled[i] <= 0:
             continue
-        top = np.argmax(stream.value[i, : stream.filled[i]])
+        top = place_of_greatest(stream.value[i, : stream.filled[i]])
         for turn in range(-1, stream.filled[i]):
             c = top if turn < 0 else turn  # what looks farthest comes first, and rules most out
             reach = stream.value[i, c] * (1 + stream.widening) + stream.margin[i]

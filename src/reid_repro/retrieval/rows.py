@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import prange
 from torch import Tensor
 
-from reid_repro.retrieval.compiled import kernel, reassociated, use_torch_threads
+from reid_repro.retrieval.compiled import kernel, reassociated
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -33,9 +32,10 @@ def row_chunks(features: Tensor) -> Iterator[slice]:
 def squared_norms(features: Tensor, centre: Tensor | None) -> Tensor:
     """|x - centre|^2 of each row, (n,) float64."""
     if features.device.type == "cpu":
-        use_torch_threads()
         origin = torch.zeros(features.shape[1], dtype=torch.float64) if centre is None else centre
-        return torch.from_numpy(_squared_norms(features.numpy(), origin.numpy()))
+        out = np.empty(len(features), dtype=np.float64)
+        _squared_norms(features.numpy(), origin.numpy(), out)
+        return torch.from_numpy(out)
     shift = 0 if centre is None else centre
     parts = [(features[rows].double() - shift).square_().sum(1) for rows in row_chunks(features)]
     return torch.cat(parts)
@@ -44,8 +44,9 @@ def squared_norms(features: Tensor, centre: Tensor | None) -> Tensor:
 def mean_row(features: Tensor) -> Tensor:
     """The mean of the rows, (d,) float64."""
     if features.device.type == "cpu":
-        use_torch_threads()
-        return torch.from_numpy(_partial_sums(features.numpy()).sum(0) / len(features))
+        sums = np.zeros((-(-len(features) // ROWS_A_SUM), features.shape[1]), dtype=np.float64)
+        _partial_sums(features.numpy(), sums)
+        return torch.from_numpy(sums.sum(0) / len(features))
     total = torch.zeros(features.shape[1], dtype=torch.float64, device=features.device)
     for rows in row_chunks(features):
         total += features[rows].double().sum(0)
@@ -69,7 +70,6 @@ def shifted(features: Tensor, centre: Tensor) -> Tensor:
     """The rows less their centre, rounded to float32."""
     out = torch.empty_like(features)
     if features.device.type == "cpu":
-        use_torch_threads()
         _shifted(features.numpy(), centre.numpy(), out.numpy())
         return out
     for rows in row_chunks(features):
@@ -80,11 +80,10 @@ def shifted(features: Tensor, centre: Tensor) -> Tensor:
 def rounding_losses(features: Tensor, centre: Tensor | None, rounded: Tensor) -> Tensor:
     """|(x - centre) - rounded| of each row, (n,) float64; `rounded` may be float32 or bfloat16."""
     if features.device.type == "cpu":
-        use_torch_threads()
         origin = torch.zeros(features.shape[1], dtype=torch.float64) if centre is None else centre
         squared = np.empty(len(features))
         for rows in row_chunks(features):
-            wide = rounded[rows].float().numpy()
+            wide = np.ascontiguousarray(rounded[rows].float().numpy())
             _squared_losses(features[rows].numpy(), origin.numpy(), wide, squared[rows])
         return torch.from_numpy(np.sqrt(squared))
     shift = 0 if centre is None else centre
@@ -113,41 +112,39 @@ def _squared_norm(x: Floats, centre: Doubles) -> Any:
     return total
 
 
-@kernel
-def _squared_losses(features: Floats, centre: Doubles, rounded: Floats, out: Doubles) -> None:
-    for row in prange(len(features)):
+@kernel(over="features")
+def _squared_losses(
+    begin: int, end: int, features: Floats, centre: Doubles, rounded: Floats, out: Doubles
+) -> None:
+    for row in range(begin, end):
         out[row] = _squared_loss(features[row], centre, rounded[row])
 
 
-@kernel
-def _squared_norms(features: Floats, centre: Doubles) -> Doubles:
-    out = np.empty(len(features), dtype=np.float64)
-    for row in prange(len(features)):
+@kernel(over="features")
+def _squared_norms(begin: int, end: int, features: Floats, centre: Doubles, out: Doubles) -> None:
+    for row in range(begin, end):
         out[row] = _squared_norm(features[row], centre)
-    return out
 
 
-@kernel
-def _partial_sums(features: Floats) -> Doubles:
+@kernel(over="sums")
+def _partial_sums(begin: int, end: int, features: Floats, sums: Doubles) -> None:
     """Sums of `ROWS_A_SUM` rows each, so that their total does not depend on the threads."""
     n, dim = features.shape
-    sums = np.zeros(((n + ROWS_A_SUM - 1) // ROWS_A_SUM, dim), dtype=np.float64)
-    for part in prange(len(sums)):
+    for part in range(begin, end):
         for row in range(part * ROWS_A_SUM, min(n, (part + 1) * ROWS_A_SUM)):
             for i in range(dim):
                 sums[part, i] += features[row, i]
-    return sums
 
 
-@kernel
-def _scaled(features: Floats, norm: Doubles, out: Floats) -> None:
-    for row in prange(len(features)):
+@kernel(over="features")
+def _scaled(begin: int, end: int, features: Floats, norm: Doubles, out: Floats) -> None:
+    for row in range(begin, end):
         for i in range(features.shape[1]):
             out[row, i] = np.float32(np.float64(features[row, i]) / norm[row])
 
 
-@kernel
-def _shifted(features: Floats, centre: Doubles, out: Floats) -> None:
-    for row in prange(len(features)):
+@kernel(over="features")
+def _shifted(begin: int, end: int, features: Floats, centre: Doubles, out: Floats) -> None:
+    for row in range(begin, end):
         for i in range(features.shape[1]):
             out[row, i] = np.float32(np.float64(features[row, i]) - centre[i])

@@ -27,7 +27,6 @@ from reid_repro.retrieval.candidates import (
     take_columns,
     take_rows,
 )
-from reid_repro.retrieval.compiled import use_torch_threads
 from reid_repro.retrieval.dense_search import farthest_rows, propose_rows, search_rows
 from reid_repro.retrieval.distances import (
     BLOCK_ELEMENTS,
@@ -168,7 +167,6 @@ class _Search:
         if device.type != "cpu":
             self._on_device(product, report)
             return
-        use_torch_threads()
         with as_many_threads():
             halves = HalfDistances(self.space, product)
             if self.space.queries is self.space.gallery:
@@ -262,8 +260,11 @@ class _Search:
             finish(at)
             rows = slice(start, start + len(at.filled))
             if at.nearest:
-                out = others.indices[rows], others.distances[rows]
-                nearest_of(at, start, self.k, *features, zeros, cosine, *out)
+                # In arrays of their own: views without the self would be a type of their own.
+                shape = len(at.filled), self.k
+                columns, distances = np.empty(shape, np.int64), np.empty(shape, np.float32)
+                nearest_of(at, start, self.k, *features, zeros, cosine, columns, distances)
+                others.indices[rows], others.distances[rows] = columns, distances
                 self._search_again(np.flatnonzero(at.filled < 0) + start)
             else:
                 assert others.farthest is not None

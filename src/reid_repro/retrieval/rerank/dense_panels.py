@@ -15,11 +15,10 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from reid_repro.retrieval.compiled import inner, kernel, use_torch_threads
+from reid_repro.retrieval.compiled import inner, kernel
 from reid_repro.retrieval.rerank.sparse import Rows, Vector
 
 Panel = npt.NDArray[np.float32]
@@ -101,7 +100,6 @@ class Panels:
 
     def fill(self, rows: Rows) -> None:
         """Set the matrix from sparse rows, panel by panel."""
-        use_torch_threads()
         place = rows.indptr[:-1].copy()  # of the first entry of each row not yet in a panel
         for p in range(self.count):
             panel = np.zeros((self.n, self.width(p)), dtype=np.float32)
@@ -153,11 +151,11 @@ class Panels:
         Sums run in float32 over a strip of columns and in float64 over strips: the same for every
         block of rows.
         """
-        use_torch_threads()
         total = np.zeros(out.shape)
         for p in range(self.count):
             gallery = np.ascontiguousarray(self.read(p, first, self.n).T)
-            _add_products(self.read(p, start, stop), gallery, total)
+            tiles = -(-gallery.shape[1] // TILE)
+            _add_products(tiles, self.read(p, start, stop), gallery, total)
         total *= scale[start:stop, None]
         total *= scale[first:]
         np.maximum(1 - total, 0, out=out, casting="same_kind")
@@ -172,20 +170,22 @@ def combine_dense(
     out: Panel,
 ) -> Vector:
     """`sparse.combine_rows` of dense rows (n, c) of any sign into `out`; squared norms, (n,)."""
-    use_torch_threads()
     missing = -neighbours.shape[1] % 4
     if missing:  # the last neighbour again changes no maximum, and no sum without a weight
         neighbours = np.concatenate([neighbours, neighbours[:, -1:].repeat(missing, 1)], axis=1)
         rest = weights[:, -1:].repeat(missing, 1)
         weights = np.concatenate([weights, rest if maximum else 0 * rest], axis=1)
+    neighbours = np.ascontiguousarray(neighbours)  # views of lists would be a type of their own
     squared = np.empty(len(rows))
     mine = np.empty(0, dtype=np.float32) if own is None else own
     _combine(rows, neighbours, weights, mine, own is not None, maximum, out, squared)
     return squared
 
 
-@kernel
+@kernel(over="panel")
 def _expand(
+    begin: int,
+    end: int,
     indptr: npt.NDArray[np.int64],
     indices: npt.NDArray[np.int32],
     data: Panel,
@@ -193,8 +193,8 @@ def _expand(
     place: npt.NDArray[np.int64],
     panel: Panel,
 ) -> None:
-    n, width = panel.shape
-    for row in numba.prange(n):
+    width = panel.shape[1]
+    for row in range(begin, end):
         entry = place[row]
         while entry < indptr[row + 1] and indices[entry] < first + width:
             panel[row, indices[entry] - first] = data[entry]
@@ -217,8 +217,10 @@ def _squared_norm(row: Panel) -> float:
     return (w + x) + (y + z)
 
 
-@kernel
+@kernel(over="rows")
 def _combine(
+    begin: int,
+    end: int,
     rows: Panel,
     neighbours: npt.NDArray[np.int64],
     weights: Panel,
@@ -229,8 +231,8 @@ def _combine(
     squared: Vector,
 ) -> None:
     """Four neighbours at a time, as many as they are, which halves the traffic to memory."""
-    n, width = rows.shape
-    for row in numba.prange(n):
+    width = rows.shape[1]
+    for row in range(begin, end):
         mix = out[row]
         for p in range(0, neighbours.shape[1], 4):
             near, weight = neighbours[row, p : p + 4], weights[row, p : p + 4]
@@ -253,18 +255,21 @@ def _combine(
         squared[row] = _squared_norm(mix)
 
 
-@kernel
-def _add_products(queries: Panel, gallery: Panel, total: Vector) -> None:
+@kernel(over="tiles")
+def _add_products(
+    begin: int, end: int, tiles: int, queries: Panel, gallery: Panel, total: Vector
+) -> None:
     """total += queries (m, c) @ gallery (c, g), columns of the panel in order for every element."""
     m, width = queries.shape
     g = gallery.shape[1]
-    for tile in numba.prange((g + TILE - 1) // TILE):
+    for tile in range(begin, end):
         a, b = tile * TILE, min(tile * TILE + TILE, g)
         size = b - a
         sums = np.empty(TILE, dtype=np.float32)
         for row in range(m):
             for first in range(0, width, STRIP):
-                sums[:] = 0
+                for e in range(size):
+                    sums[e] = 0
                 last = min(first + STRIP, width)
                 for c in range(first, last - 3, 4):
                     w, x = queries[row, c], queries[row, c + 1]

@@ -7,11 +7,10 @@ codes: only entries that share a column are visited. All others are at Jaccard d
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from reid_repro.retrieval.compiled import kernel, use_torch_threads
+from reid_repro.retrieval.compiled import kernel, thread_count
 from reid_repro.retrieval.rerank.sparse import Rows
 
 FloatArray = npt.NDArray[np.float32]
@@ -28,12 +27,14 @@ def blend(rows: FloatArray, codes: Rows, inverted: Rows, weight: FloatArray, sha
         weight: factor of each query's original distances, (m,) float32.
         share: factor of the Jaccard distance; at 0 the codes are not looked at.
     """
-    parts = max(1, min(len(rows), use_torch_threads()))
+    parts = max(1, min(len(rows), thread_count()))
     _blend(rows, *codes, *inverted, weight, share, parts)
 
 
-@kernel
+@kernel(over="parts")
 def _blend(
+    begin: int,
+    end: int,
     rows: FloatArray,
     indptr: npt.NDArray[np.int64],
     indices: npt.NDArray[np.int32],
@@ -48,7 +49,7 @@ def _blend(
     m, g = rows.shape
     apart = np.float32(share)
     zero = np.float32(0)
-    for part in numba.prange(parts):
+    for part in range(begin, end):
         shared = np.zeros(g if share > 0 else 0, dtype=np.float64)  # sum(min), zero between rows
         touched = np.empty(len(shared), dtype=np.int32)
         nearer = np.empty(len(shared), dtype=np.float32)

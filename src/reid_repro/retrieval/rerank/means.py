@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from reid_repro.retrieval.compiled import kernel, use_torch_threads
+from reid_repro.retrieval.compiled import kernel
 
 MEAN_ELEMENTS = 1 << 22  # gathered float32 elements a chunk, off the CPU
 
@@ -35,14 +34,15 @@ def weighted_means(
     """
     if features.device.type != "cpu":
         return _gathered_means(features, pool, indices, weights, own)
-    use_torch_threads()
     out = torch.empty_like(features)
     _means(features.numpy(), pool.numpy(), indices, weights, own, out.numpy())
     return out
 
 
-@kernel
+@kernel(over="features")
 def _means(
+    begin: int,
+    end: int,
     features: FloatArray,
     pool: FloatArray,
     indices: npt.NDArray[np.int64],
@@ -50,8 +50,8 @@ def _means(
     own: Weights,
     out: FloatArray,
 ) -> None:
-    n, dim = features.shape
-    for row in numba.prange(n):
+    dim = features.shape[1]
+    for row in range(begin, end):
         total = np.empty(dim, dtype=np.float64)
         for at in range(dim):
             total[at] = own[row] * features[row, at]

@@ -7,11 +7,11 @@ are those of `sparse.py`. A row is computed by one thread, in the same order in 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from reid_repro.retrieval.compiled import inner, kernel, use_torch_threads
+from reid_repro.retrieval.compiled import inner, kernel, thread_count
+from reid_repro.retrieval.sorting import ascending
 
 Ranked = npt.NDArray[np.int32]
 Pointers = npt.NDArray[np.int64]
@@ -20,7 +20,7 @@ CHUNKS_PER_THREAD = 4  # pieces of the rows a thread: each has its own scratch o
 
 def row_chunks() -> int:
     """Pieces that kernels cut their rows into, for the threads that torch uses."""
-    return CHUNKS_PER_THREAD * use_torch_threads()
+    return CHUNKS_PER_THREAD * thread_count()
 
 
 def expanded_sets(
@@ -46,13 +46,19 @@ def expanded_sets(
     return indptr, indices
 
 
-@kernel
 def _reciprocal(ranked: Ranked, k: int) -> tuple[Ranked, Ranked]:
     """R(i, k) of Eq. 3: members in order of rank, (n, k) with the first `size[i]` valid."""
-    n = len(ranked)
-    members = np.empty((n, k), dtype=np.int32)
-    size = np.empty(n, dtype=np.int32)
-    for node in numba.prange(n):
+    members = np.empty((len(ranked), k), dtype=np.int32)
+    size = np.empty(len(ranked), dtype=np.int32)
+    _find_reciprocal(ranked, k, members, size)
+    return members, size
+
+
+@kernel(over="ranked")
+def _find_reciprocal(
+    begin: int, end: int, ranked: Ranked, k: int, members: Ranked, size: Ranked
+) -> None:
+    for node in range(begin, end):
         found = 0
         for rank in range(k):
             other = ranked[node, rank]
@@ -62,7 +68,6 @@ def _reciprocal(ranked: Ranked, k: int) -> tuple[Ranked, Ranked]:
                     found += 1
                     break
         size[node] = found
-    return members, size
 
 
 @inner
@@ -103,8 +108,10 @@ def _expand(
     return total
 
 
-@kernel
+@kernel(over="chunks")
 def _count_expanded(
+    begin: int,
+    end: int,
     members: Ranked,
     size: Ranked,
     candidate: Ranked,
@@ -116,7 +123,7 @@ def _count_expanded(
     """Set indptr[i + 1] to the size of R*(i)."""
     n = len(members)
     limit = members.shape[1] * (1 + candidate.shape[1])
-    for chunk in numba.prange(chunks):
+    for chunk in range(begin, end):
         mark = np.zeros(n, dtype=np.int32)
         out = np.empty(limit, dtype=np.int32)
         for node in range(chunk * n // chunks, (chunk + 1) * n // chunks):
@@ -125,8 +132,10 @@ def _count_expanded(
             )
 
 
-@kernel
+@kernel(over="chunks")
 def _fill_expanded(
+    begin: int,
+    end: int,
     members: Ranked,
     size: Ranked,
     candidate: Ranked,
@@ -138,16 +147,18 @@ def _fill_expanded(
 ) -> None:
     """Write R*(i) to its place in `indices`."""
     n = len(members)
-    for chunk in numba.prange(chunks):
+    for chunk in range(begin, end):
         mark = np.zeros(n, dtype=np.int32)
         for node in range(chunk * n // chunks, (chunk + 1) * n // chunks):
             out = indices[indptr[node] : indptr[node + 1]]
             _expand(node, members, size, candidate, candidate_size, at_least, mark, out)
-            out.sort()
+            ascending(out)
 
 
-@kernel
+@kernel(over="ranked")
 def known_distances(
+    begin: int,
+    end: int,
     indptr: Pointers,
     indices: Ranked,
     first: int,
@@ -162,18 +173,20 @@ def known_distances(
         ranked: neighbours of those rows, (m, k), at `distances` (m, k).
         squared: result, one row after another; NaN for the entries that are not among them.
     """
-    begin = indptr[first]
-    for row in numba.prange(len(ranked)):
+    origin = indptr[first]
+    for row in range(begin, end):
         for entry in range(indptr[first + row], indptr[first + row + 1]):
-            squared[entry - begin] = np.nan
+            squared[entry - origin] = np.nan
             for rank in range(ranked.shape[1]):
                 if ranked[row, rank] == indices[entry]:
-                    squared[entry - begin] = np.float64(distances[row, rank]) ** 2
+                    squared[entry - origin] = np.float64(distances[row, rank]) ** 2
                     break
 
 
-@kernel
+@kernel(over="scale")
 def encode_rows(
+    begin: int,
+    end: int,
     squared: npt.NDArray[np.float64],
     indptr: Pointers,
     first: int,
@@ -190,17 +203,17 @@ def encode_rows(
         relative: distances count from the row's least, which changes no weight and keeps exp from
             underflow where distances are not scaled.
     """
-    begin = indptr[first]
-    for row in numba.prange(len(scale)):
+    origin = indptr[first]
+    for row in range(begin, end):
         start, stop = indptr[first + row], indptr[first + row + 1]
         least = 0.0
         if relative:
-            least = squared[start - begin]
+            least = squared[start - origin]
             for entry in range(start, stop):
-                least = min(least, squared[entry - begin])
+                least = min(least, squared[entry - origin])
         total = 0.0
-        for entry in range(start - begin, stop - begin):
+        for entry in range(start - origin, stop - origin):
             squared[entry] = np.exp((least - squared[entry]) / scale[row])
             total += squared[entry]
         for entry in range(start, stop):
-            data[entry] = squared[entry - begin] / total
+            data[entry] = squared[entry - origin] / total

@@ -18,7 +18,7 @@ from typing import NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from reid_repro.retrieval.compiled import use_torch_threads
+from reid_repro.retrieval.compiled import thread_count
 from reid_repro.retrieval.rerank import sparse_kernels as kernels
 
 IntArray = npt.NDArray[np.int64]
@@ -118,37 +118,47 @@ def combine_rows(
     Returns:
         The m combined rows, or None (before anything is allocated) beyond `limit` entries.
     """
-    use_torch_threads()
+    neighbours = np.ascontiguousarray(neighbours)  # views of lists would be a type of their own
     with_own = own is not None
     mine = own if own is not None else np.empty(0, dtype=np.float32)
     indptr = np.zeros(len(neighbours) + 1, dtype=np.int64)
-    kernels.count_combined(neighbours, rows.indptr, rows.indices, n_columns, with_own, indptr[1:])
+    shape = n_columns, with_own, kernels.PARTS
+    kernels.count_combined(neighbours, rows.indptr, rows.indices, *shape, indptr[1:])
     np.cumsum(indptr, out=indptr)
     if limit is not None and indptr[-1] > limit:
         return None
     indices = np.empty(indptr[-1], dtype=np.int32)
     data = np.empty(indptr[-1], dtype=np.float32)
     kernels.fill_combined(
-        neighbours, weights, mine, with_own, maximum, *rows, n_columns, indptr, indices, data
+        neighbours,
+        weights,
+        mine,
+        with_own,
+        maximum,
+        *rows,
+        n_columns,
+        kernels.PARTS,
+        indptr,
+        indices,
+        data,
     )
     return Rows(indptr, indices, data)
 
 
 def add_rows(left: Rows, right: Rows) -> Rows:
     """left + right, two sparse matrices of the same shape."""
-    use_torch_threads()
     indptr = np.zeros_like(left.indptr)
     kernels.count_union(left.indptr, left.indices, right.indptr, right.indices, indptr[1:])
     np.cumsum(indptr, out=indptr)
     indices = np.empty(indptr[-1], dtype=np.int32)
     data = np.empty(indptr[-1], dtype=np.float32)
-    kernels.fill_union(*left, *right, indptr, indices, data)
+    kernels.fill_union(*left, *right, indptr, indices, data, left.n)
     return Rows(indptr, indices, data)
 
 
 def transpose(rows: Rows, n_columns: int) -> Rows:
     """The inverted index: for each column the rows that hold it (ascending) and their values."""
-    parts = use_torch_threads()
+    parts = thread_count()
     places = np.zeros((parts, n_columns), dtype=np.int64)
     kernels.count_columns(rows.indptr, rows.indices, places)
     indptr = np.zeros(n_columns + 1, dtype=np.int64)
@@ -162,7 +172,6 @@ def transpose(rows: Rows, n_columns: int) -> Rows:
 
 def row_sums(rows: Rows) -> Vector:
     """Sum of each row, (n,) float64."""
-    use_torch_threads()
     out = np.empty(rows.n)
     kernels.sum_rows(rows.indptr, rows.data, False, out)
     return out
@@ -170,7 +179,6 @@ def row_sums(rows: Rows) -> Vector:
 
 def row_norms(rows: Rows) -> Vector:
     """L2 norm of each row, (n,) float64."""
-    use_torch_threads()
     out = np.empty(rows.n)
     kernels.sum_rows(rows.indptr, rows.data, True, out)
     return np.sqrt(out, out=out)
@@ -184,8 +192,8 @@ def cosine_rows(
     Scales are inverse norms, (m,) and (g,) float64. Rows without a shared column are at exactly 1;
     rounding below zero is cut off.
     """
-    use_torch_threads()
-    kernels.cosine(*rows, scale, *inverted, gallery_scale, out)
+    parts = min(kernels.PARTS, len(out))
+    kernels.cosine(*rows, scale, *inverted, gallery_scale, out, parts)
 
 
 def jaccard_rows(
@@ -203,5 +211,5 @@ def jaccard_rows(
         gallery_sums: `row_sums` of the gallery's rows, (g,) float64.
         out: result, (m, g) float32.
     """
-    use_torch_threads()
-    kernels.jaccard(*rows, sums, *inverted, gallery_sums, out)
+    parts = min(kernels.PARTS, len(out))
+    kernels.jaccard(*rows, sums, *inverted, gallery_sums, out, parts)

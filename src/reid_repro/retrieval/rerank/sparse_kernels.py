@@ -7,7 +7,6 @@ gives them in ascending order without a sort.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -32,7 +31,8 @@ for _bit in range(64):
 def _mark(columns: Int32, bits: Bits) -> np.int64:
     """Set the bits of the columns; how many were not set before."""
     added = np.int64(0)
-    for column in columns:
+    for entry in range(len(columns)):
+        column = columns[entry]
         word, place = column >> 6, np.uint64(column & 63)
         before = bits[word]
         added += 1 - np.int64((before >> place) & np.uint64(1))
@@ -77,26 +77,38 @@ def _move_out(sums: Float32, bits: Bits, columns: Int32, values: Float32) -> Non
             left ^= lowest
 
 
-@kernel
+@kernel(over="parts")
 def count_combined(
-    neighbours: Int64, indptr: Int64, indices: Int32, n_columns: int, with_own: bool, out: Int64
+    begin: int,
+    end: int,
+    neighbours: Int64,
+    indptr: Int64,
+    indices: Int32,
+    n_columns: int,
+    with_own: bool,
+    parts: int,
+    out: Int64,
 ) -> None:
     """Entries of each combined row, (m,)."""
     m = len(neighbours)
-    for part in numba.prange(PARTS):
+    for part in range(begin, end):
         bits = np.zeros((n_columns + 63) // 64, dtype=np.uint64)
-        for row in range(m * part // PARTS, m * (part + 1) // PARTS):
+        for row in range(m * part // parts, m * (part + 1) // parts):
             size = np.int64(0)
             if with_own:
                 size += _mark(indices[indptr[row] : indptr[row + 1]], bits)
-            for other in neighbours[row]:
+            for p in range(neighbours.shape[1]):
+                other = neighbours[row, p]
                 size += _mark(indices[indptr[other] : indptr[other + 1]], bits)
             out[row] = size
-            bits[:] = 0
+            for word in range(len(bits)):
+                bits[word] = 0
 
 
-@kernel
+@kernel(over="parts")
 def fill_combined(
+    begin: int,
+    end: int,
     neighbours: Int64,
     weights: Float32,
     own: Float32,
@@ -106,16 +118,17 @@ def fill_combined(
     indices: Int32,
     data: Float32,
     n_columns: int,
+    parts: int,
     out_indptr: Int64,
     out_indices: Int32,
     out_data: Float32,
 ) -> None:
     """Combined rows into the places that `count_combined` found."""
     m = len(neighbours)
-    for part in numba.prange(PARTS):
+    for part in range(begin, end):
         sums = np.zeros(n_columns, dtype=np.float32)
         bits = np.zeros((n_columns + 63) // 64, dtype=np.uint64)
-        for row in range(m * part // PARTS, m * (part + 1) // PARTS):
+        for row in range(m * part // parts, m * (part + 1) // parts):
             for p in range(neighbours.shape[1]):
                 other = neighbours[row, p]
                 first, last = indptr[other], indptr[other + 1]
@@ -160,14 +173,20 @@ def _union(
     return size
 
 
-@kernel
+@kernel(over="out")
 def count_union(
-    left_indptr: Int64, left: Int32, right_indptr: Int64, right: Int32, out: Int64
+    begin: int,
+    end: int,
+    left_indptr: Int64,
+    left: Int32,
+    right_indptr: Int64,
+    right: Int32,
+    out: Int64,
 ) -> None:
     """Entries of each row of a sum, (n,)."""
     values = np.empty(0, dtype=np.float32)
     columns = np.empty(0, dtype=np.int32)
-    for row in numba.prange(len(out)):
+    for row in range(begin, end):
         out[row] = _union(
             left[left_indptr[row] : left_indptr[row + 1]],
             values,
@@ -179,8 +198,10 @@ def count_union(
         )
 
 
-@kernel
+@kernel(over="rows")
 def fill_union(
+    begin: int,
+    end: int,
     left_indptr: Int64,
     left: Int32,
     left_data: Float32,
@@ -190,9 +211,10 @@ def fill_union(
     indptr: Int64,
     columns: Int32,
     values: Float32,
+    rows: int,
 ) -> None:
     """Rows of a sum into the places that `count_union` found."""
-    for row in numba.prange(len(indptr) - 1):
+    for row in range(begin, end):
         a, b = left_indptr[row], left_indptr[row + 1]
         c, d = right_indptr[row], right_indptr[row + 1]
         e, f = indptr[row], indptr[row + 1]
@@ -201,18 +223,20 @@ def fill_union(
         )
 
 
-@kernel
-def count_columns(indptr: Int64, indices: Int32, counts: Int64) -> None:
+@kernel(over="counts")
+def count_columns(begin: int, end: int, indptr: Int64, indices: Int32, counts: Int64) -> None:
     """Entries of each column in each part of the rows, (parts, columns)."""
     n, parts = len(indptr) - 1, len(counts)
-    for part in numba.prange(parts):
+    for part in range(begin, end):
         count = counts[part]
         for entry in range(indptr[n * part // parts], indptr[n * (part + 1) // parts]):
             count[indices[entry]] += 1
 
 
-@kernel
+@kernel(over="places")
 def fill_columns(
+    begin: int,
+    end: int,
     indptr: Int64,
     indices: Int32,
     data: Float32,
@@ -222,7 +246,7 @@ def fill_columns(
 ) -> None:
     """Row numbers and values by column; `places` (parts, columns) is where each part begins."""
     n, parts = len(indptr) - 1, len(places)
-    for part in numba.prange(parts):
+    for part in range(begin, end):
         place = places[part]
         for row in range(n * part // parts, n * (part + 1) // parts):
             for entry in range(indptr[row], indptr[row + 1]):
@@ -232,10 +256,12 @@ def fill_columns(
                 place[column] += 1
 
 
-@kernel
-def sum_rows(indptr: Int64, data: Float32, squares: bool, out: Float64) -> None:
+@kernel(over="out")
+def sum_rows(
+    begin: int, end: int, indptr: Int64, data: Float32, squares: bool, out: Float64
+) -> None:
     """Sum of each row's entries, or of their squares, (n,)."""
-    for row in numba.prange(len(out)):
+    for row in range(begin, end):
         total = 0.0
         for entry in range(indptr[row], indptr[row + 1]):
             value = np.float64(data[entry])
@@ -243,8 +269,10 @@ def sum_rows(indptr: Int64, data: Float32, squares: bool, out: Float64) -> None:
         out[row] = total
 
 
-@kernel
+@kernel(over="parts")
 def cosine(
+    begin: int,
+    end: int,
     indptr: Int64,
     indices: Int32,
     data: Float32,
@@ -254,13 +282,15 @@ def cosine(
     values: Float32,
     gallery_scale: Float64,
     out: Float32,
+    parts: int,
 ) -> None:
     """Cosine distances of sparse rows to the gallery behind an inverted index."""
-    m, parts = len(out), min(PARTS, len(out))
-    for part in numba.prange(parts):
+    m = len(out)
+    for part in range(begin, end):
         sums = np.empty(out.shape[1], dtype=np.float64)
         for row in range(m * part // parts, m * (part + 1) // parts):
-            sums[:] = 0
+            for j in range(len(sums)):
+                sums[j] = 0
             for place in range(indptr[row], indptr[row + 1]):
                 value = np.float64(data[place])
                 for entry in range(lists[indices[place]], lists[indices[place] + 1]):
@@ -270,8 +300,10 @@ def cosine(
                 out[row, j] = max(0.0, 1.0 - sums[j] * (factor * gallery_scale[j]))
 
 
-@kernel
+@kernel(over="parts")
 def jaccard(
+    begin: int,
+    end: int,
     indptr: Int64,
     indices: Int32,
     data: Float32,
@@ -281,13 +313,15 @@ def jaccard(
     values: Float32,
     gallery_sums: Float64,
     out: Float32,
+    parts: int,
 ) -> None:
     """Generalised Jaccard distances of sparse rows to the gallery behind an inverted index."""
-    m, parts = len(out), min(PARTS, len(out))
-    for part in numba.prange(parts):
+    m = len(out)
+    for part in range(begin, end):
         shared = np.empty(out.shape[1], dtype=np.float64)
         for row in range(m * part // parts, m * (part + 1) // parts):
-            shared[:] = 0
+            for j in range(len(shared)):
+                shared[j] = 0
             for place in range(indptr[row], indptr[row + 1]):
                 value = data[place]
                 for entry in range(lists[indices[place]], lists[indices[place] + 1]):

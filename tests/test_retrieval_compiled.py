@@ -1,0 +1,85 @@
+"""Compiled loops: sorting and searching inside them, and ranges shared out to threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reid_repro.retrieval import sorting
+from reid_repro.retrieval.compiled import alone, kernel
+
+TYPES = (np.float32, np.int64, np.uint64)
+SIZES = (0, 1, 2, 15, 16, 17, 32, 33, 64, 65, 500)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@alone
+def _sorted(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return sorting.in_order(values)
+
+
+@alone
+def _counts(ordered: npt.NDArray[Any], value: float) -> tuple[int, int]:
+    return sorting.count_below(ordered, value), sorting.count_up_to(ordered, value)
+
+
+@alone
+def _greatest(values: npt.NDArray[Any]) -> int:
+    return sorting.place_of_greatest(values)
+
+
+@kernel(over="values")
+def _visit(
+    begin: int, end: int, values: npt.NDArray[np.int64], visits: npt.NDArray[np.int64]
+) -> None:
+    for i in range(begin, end):
+        visits[i] += values[i]
+
+
+@kernel(over="items")
+def _count(begin: int, end: int, visits: npt.NDArray[np.int64], items: int) -> None:
+    for i in range(begin, end):
+        visits[i] += 1
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("size", SIZES)
+def test_sort_is_numpys(dtype: Any, size: int) -> None:
+    values = np.random.default_rng(size).integers(0, 40, size).astype(dtype)
+    before = values.copy()
+    np.testing.assert_array_equal(_sorted(values), np.sort(values))
+    np.testing.assert_array_equal(values, before)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 20), max_size=70), st.integers(-1, 21))
+def test_searches_are_numpys(entries: list[int], value: int) -> None:
+    ordered = np.sort(np.array(entries, dtype=np.float32))
+    below, up_to = _counts(ordered, float(value))
+    assert below == np.searchsorted(ordered, value)
+    assert up_to == np.searchsorted(ordered, value, side="right")
+    if entries:
+        assert _greatest(np.array(entries, dtype=np.float32)) == np.argmax(entries)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 1001])
+def test_every_item_is_visited_once(size: int) -> None:
+    values, visits = np.arange(size), np.zeros(size, dtype=np.int64)
+    _visit(values, visits)
+    np.testing.assert_array_equal(visits, values)
+    _count(visits, size)
+    np.testing.assert_array_equal(visits, values + 1)
