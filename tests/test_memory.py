@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_memory_taken_again_is_not_fetched_again_from_the_system() -> None:
 
 
 @pytest.fixture
-def thawed():
+def thawed() -> Iterator[None]:
     yield
     gc.unfreeze()
 
@@ -63,3 +64,22 @@ def test_a_start_that_fails_looks_for_garbage_again() -> None:
     with pytest.raises(ImportError), starting():
         raise ImportError
     assert gc.isenabled()
+
+
+# Whether anything is still frozen when the interpreter looks for garbage a last time.
+ENDING = """
+import atexit, gc, sys
+atexit.register(lambda: print(gc.get_freeze_count() > 0))
+from reid_repro.memory import starting
+
+with starting():
+    sys.modules[sys.argv[1]] = sys
+"""
+
+
+@pytest.mark.parametrize(("module", "frozen"), [("triton", "False"), ("another", "True")])
+def test_what_a_start_made_is_freed_at_the_end_for_triton_alone(module: str, frozen: str) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", ENDING, module], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == frozen

@@ -10,19 +10,21 @@ from typing import Annotated
 
 import typer
 
-from reid_repro import (
-    cli_compare,
-    cli_data,
-    cli_detection,
-    cli_judge,
-    cli_measures,
-    cli_plan,
-    cli_properties,
-    cli_report,
-)
-from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads, plan_of
-from reid_repro.console import job, logged
 from reid_repro.memory import keep_memory, starting
+
+with starting():  # pandas and pydantic come with these, for every job
+    from reid_repro import (
+        cli_compare,
+        cli_data,
+        cli_detection,
+        cli_judge,
+        cli_measures,
+        cli_plan,
+        cli_properties,
+        cli_report,
+    )
+    from reid_repro.cli_options import DEFAULT_RESULTS, Log, Overrides, Results, Threads, plan_of
+    from reid_repro.console import job, logged
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -1,4 +1,7 @@
-"""The commands on what is planned and what it answers: `plan`, `ledger coverage`."""
+"""The commands on what is planned and what it answers: `plan`, `ledger coverage`.
+
+Rich is imported where a table is printed: every job of the workflow imports this module.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from reid_repro.cli_options import DEFAULT_RESULTS, Overrides, Results, plan_of
 from reid_repro.console import logged
@@ -43,6 +44,9 @@ def plan(
 
 
 def _show_costs(planned: Plan, results: Path, only: str, tflops: float | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     from reid_repro.phases.estimates import TFLOPS, Estimates, summed, table_costs
 
     tables = table_costs(planned, only)
@@ -102,6 +106,9 @@ def coverage(
 ) -> None:
     """Count the papers' own printed cells that runs here answer; fail where one has no answer."""
     with logged(None):
+        from rich.console import Console
+        from rich.table import Table
+
         from reid_repro.ledger import coverage as ledgers
 
         planned = plan_of(config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,12 +34,19 @@ def starting() -> Iterator[None]:
 
     Importing torch makes a million objects, and Python looks through them for cycles that nobody
     holds again and again: a tenth of the time of a start. All of them stay, and are not looked at
-    later either, until the process ends.
+    later either: the system takes their memory back when the process ends, and Python's own search
+    through them, then, would take half a second with torch.
     """
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        atexit.register(gc.unfreeze)  # what libraries expect to be freed at the end, is
+        atexit.register(_thaw)
         gc.enable()
+
+
+def _thaw() -> None:
+    """Triton's bindings, which come with torch's compiler, complain of what is not freed."""
+    if "triton" in sys.modules:
+        gc.unfreeze()
