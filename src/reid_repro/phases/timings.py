@@ -34,7 +34,7 @@ from reid_repro.rows import methods_of
 
 # Methods run on these parts of a small size before the clock starts: in a graph of many images rows
 # stay sparse, in one of few they fill up, which takes other loops.
-WARM = (4, 12)
+WARM = (2, 12)
 
 
 def run(plan: Plan, paper: str, timing: str, results: Path, *, threads: int = 0) -> None:
