@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reid_repro.retrieval.compiled import thread_count
+from reid_repro.retrieval.rerank import sparse_comparisons as comparisons
 from reid_repro.retrieval.rerank import sparse_kernels as kernels
 
 IntArray = npt.NDArray[np.int64]
@@ -173,14 +174,14 @@ def transpose(rows: Rows, n_columns: int) -> Rows:
 def row_sums(rows: Rows) -> Vector:
     """Sum of each row, (n,) float64."""
     out = np.empty(rows.n)
-    kernels.sum_rows(rows.indptr, rows.data, False, out)
+    comparisons.sum_rows(rows.indptr, rows.data, False, out)
     return out
 
 
 def row_norms(rows: Rows) -> Vector:
     """L2 norm of each row, (n,) float64."""
     out = np.empty(rows.n)
-    kernels.sum_rows(rows.indptr, rows.data, True, out)
+    comparisons.sum_rows(rows.indptr, rows.data, True, out)
     return np.sqrt(out, out=out)
 
 
@@ -193,7 +194,7 @@ def cosine_rows(
     rounding below zero is cut off.
     """
     parts = min(kernels.PARTS, len(out))
-    kernels.cosine(*rows, scale, *inverted, gallery_scale, out, parts)
+    comparisons.cosine(*rows, scale, *inverted, gallery_scale, out, parts)
 
 
 def jaccard_rows(
@@ -212,4 +213,4 @@ def jaccard_rows(
         out: result, (m, g) float32.
     """
     parts = min(kernels.PARTS, len(out))
-    kernels.jaccard(*rows, sums, *inverted, gallery_sums, out, parts)
+    comparisons.jaccard(*rows, sums, *inverted, gallery_sums, out, parts)
