@@ -1,4 +1,7 @@
-"""The machine: which device, which precision pays there, what to write down about it."""
+"""The machine: which device, which precision pays there, what to write down about it.
+
+Torch is imported where it is asked: some jobs only say which machine they ran on.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psutil
-import torch
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "pytorch-metric-learning", "numpy")
 NO_ENERGY: dict[str, Any] = {"method": "none", "watt_hours": None}
 RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
+# What Linux has of a GPU that torch can use: Nvidia's drivers, their Jetson's, AMD's, Windows'.
+GPU_FILES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
 
 
 def best_precision() -> Precision:
@@ -27,6 +31,8 @@ def best_precision() -> Precision:
     Decided by what the hardware says of itself, not by a timing, so that the same machine always
     chooses the same: a seed would mean little otherwise.
     """
+    import torch
+
     if torch.cuda.is_available():
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return "bf16-mixed" if native else "16-mixed"
@@ -48,9 +54,26 @@ def machine() -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 1024**3, 1),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": _gpu_name(),
         "os": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _gpu_name() -> str | None:
+    """The GPU that torch sees; where a process is without torch and there is none, it stays so."""
+    if (
+        "torch" not in sys.modules
+        and sys.platform == "linux"
+        and not any(map(_is_there, GPU_FILES))
+    ):
+        return None
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _is_there(file: str) -> bool:
+    return Path(file).exists()
 
 
 def _cpu_name() -> str:
@@ -85,6 +108,8 @@ def _git(*arguments: str) -> str:
 
 def peak_memory_mib() -> float:
     """The largest memory this process has held: the GPU's where it was used, else the machine's."""
+    import torch
+
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0:
         return round(torch.cuda.max_memory_allocated() / 1024**2, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
