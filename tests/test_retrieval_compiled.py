@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import prange
 
 from reid_repro.retrieval import sorting
-from reid_repro.retrieval.compiled import alone, kernel
+from reid_repro.retrieval.compiled import alone, between_products, kernel
 
 TYPES = (np.float32, np.int64, np.uint64)
 SIZES = (0, 1, 2, 15, 16, 17, 32, 33, 64, 65, 500)
@@ -56,6 +58,12 @@ def _count(begin: int, end: int, visits: npt.NDArray[np.int64], items: int) -> N
         visits[i] += 1
 
 
+@between_products
+def _visit_between(values: npt.NDArray[np.int64], visits: npt.NDArray[np.int64]) -> None:
+    for i in prange(len(values)):
+        visits[i] += values[i]
+
+
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("size", SIZES)
 def test_sort_is_numpys(dtype: Any, size: int) -> None:
@@ -83,3 +91,18 @@ def test_every_item_is_visited_once(size: int) -> None:
     np.testing.assert_array_equal(visits, values)
     _count(visits, size)
     np.testing.assert_array_equal(visits, values + 1)
+
+
+@pytest.mark.parametrize("threads_of_torch", [1, 2])
+@pytest.mark.parametrize("size", [0, 1, 1001])
+def test_a_loop_between_products_runs_on_torchs_number_of_threads(
+    size: int, threads_of_torch: int
+) -> None:
+    torch.set_num_threads(threads_of_torch)
+    try:
+        values, visits = np.arange(size), np.zeros(size, dtype=np.int64)
+        _visit_between(values, visits)
+        assert numba.get_num_threads() == threads_of_torch
+    finally:
+        torch.set_num_threads(2)
+    np.testing.assert_array_equal(visits, values)

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import types
+from numba import prange, types
 
-from reid_repro.retrieval.compiled import inner, kernel, variants_of
+from reid_repro.retrieval.compiled import between_products, inner, kernel, variants_of
 
 STRIP = 64  # entries counted at once
 FAR_BUFFER = 256
@@ -208,17 +208,15 @@ def _hits_each(strip: Tile, limit: Tile, nearest: bool) -> Any:
     return hits
 
 
-@kernel(over="tile")
-def take_rows(
-    begin: int, end: int, stream: Stream, tile: Tile, row: int, column: int, own: int
-) -> None:
+@between_products
+def take_rows(stream: Stream, tile: Tile, row: int, column: int, own: int) -> None:
     """Feed tile[i, j], half the distance of entry column + j, to the stream of row + i.
 
     Entry own + i is left out of row + i (`NOBODY`: none is).
     """
-    columns = tile.shape[1]
+    rows, columns = tile.shape
     nearest = stream.nearest
-    for i in range(begin, end):
+    for i in prange(rows):
         at = row + i
         limit = stream.limit[at]
         for first in range(0, columns, STRIP):
@@ -231,20 +229,16 @@ def take_rows(
                     limit = _push(stream, at, column + first + j, decode(strip[j]))
 
 
+@between_products
 def take_columns(stream: Stream, tile: Tile, row: int, column: int) -> None:
     """Feed the same tile to the streams of its columns: entry row + i seen from column + j."""
-    _take_columns(tile.shape[1], stream, tile, row, column)
-
-
-@kernel(over="columns")
-def _take_columns(
-    begin: int, end: int, columns: int, stream: Stream, tile: Tile, row: int, column: int
-) -> None:
+    rows, columns = tile.shape
     nearest = stream.nearest
-    for first in range(begin, end, STRIP):
-        last = min(first + STRIP, end)
+    for number in prange((columns + STRIP - 1) // STRIP):
+        first = number * STRIP
+        last = min(first + STRIP, columns)
         limit = stream.limit[column + first : column + last]
-        for i in range(len(tile)):
+        for i in range(rows):
             strip = tile[i, first:last]
             if _hits_each(strip, limit, nearest) == 0:
                 continue
