@@ -43,6 +43,11 @@ localrules:
 # Data that are not here are named at the start, all at once, not one by one in the middle.
 onstart:
     stop_without_data(workflow.dag.needrun_jobs())
+    # To keep to a rate of submissions (100 a second unless told), Snakemake 9 chooses jobs anew
+    # once a second for every job that has ended: with fifty behind it, that takes a third of a
+    # core. On one machine the cores are limit enough.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
 
 
 # Everything by name: where an input of the pages cannot be made, Snakemake would otherwise take

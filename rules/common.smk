@@ -25,12 +25,6 @@ from reid_repro.rows import (
 # tenth of a core with networks in it. Every few seconds will do.
 benchmark.BENCHMARK_INTERVAL_SHORT = 2.5
 
-# To keep to a rate of submissions (100 a second unless told), Snakemake 9 chooses jobs anew once a
-# second for every job that has ended: with fifty behind it, half a core does nothing but ask for
-# the sizes of inputs. On one machine the cores are limit enough.
-if workflow.local_exec:
-    workflow.scheduling_settings.max_jobs_per_timespan = None
-
 # Jobs find the programs of this very environment, activated or not.
 os.environ.update(
     PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()])
