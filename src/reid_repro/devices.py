@@ -22,7 +22,13 @@ PACKAGES = ("torch", "torchvision", "lightning-fabric", "pytorch-metric-learning
 NO_ENERGY: dict[str, Any] = {"method": "none", "watt_hours": None}
 RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 # What Linux has of a GPU that torch can use: Nvidia's drivers, their Jetson's, AMD's, Windows'.
-GPU_FILES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
+GPU_FILES = (
+    "/proc/driver/nvidia/version",  # there before /dev/nvidiactl, which the first use makes
+    "/dev/nvidiactl",
+    "/dev/nvmap",
+    "/dev/kfd",
+    "/dev/dxg",
+)
 
 
 def best_precision() -> Precision:

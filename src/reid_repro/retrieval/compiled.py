@@ -24,18 +24,25 @@ from typing import Any, TypeVar, cast
 
 import numba
 import torch
+from numba.core.cpu_options import ParallelOptions
 from numba.extending import overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Of what numba can make parallel, loops that ask for it: the rest is looked for in vain.
-ONLY_LOOPS = {
-    "prange": True,
-    **dict.fromkeys(
-        ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"),
-        False,
-    ),
-}
+# An object of numba's own, since each compilation empties a dictionary that it is given.
+ONLY_LOOPS = ParallelOptions(
+    {
+        "prange": True,
+        "comprehension": False,
+        "reduction": False,
+        "inplace_binop": False,
+        "setitem": False,
+        "numpy": False,
+        "stencil": False,
+        "fusion": False,
+    }
+)
 
 
 def kernel(*, over: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
