@@ -90,3 +90,13 @@ def test_another_method_is_said(tmp_path: Path) -> None:
     archive.write_bytes(enciphered("a.txt", TEXT, b"secret", zipfile.ZIP_LZMA))
     with pytest.raises(UserError, match=r"'a.txt' cannot be read here \(compression method 14\)"):
         unpack(archive, tmp_path / "out", password="secret")
+
+
+def test_a_version_of_the_format_that_no_reader_knows_ends_in_a_line(tmp_path: Path) -> None:
+    packed = bytearray(enciphered("a.txt", TEXT, b"secret", zipfile.ZIP_STORED))
+    packed[packed.index(b"PK\x01\x02") + 6] = 84  # of the directory's entry: needs version 8.4
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(packed)
+    with pytest.raises(UserError, match=r"a\.zip"):
+        unpack(archive, tmp_path / "out", password="secret")
+    assert not (tmp_path / "out").exists()

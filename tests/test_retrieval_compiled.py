@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import prange
 
+import reid_repro
 from reid_repro.retrieval import sorting
 from reid_repro.retrieval.compiled import alone, between_products, kernel
 
@@ -106,3 +109,47 @@ def test_a_loop_between_products_runs_on_torchs_number_of_threads(
     finally:
         torch.set_num_threads(2)
     np.testing.assert_array_equal(visits, values)
+
+
+COMPILED = {"kernel", "between_products", "alone", "inner", "reassociated", "variants_of"}
+INSIDE = {"inner", "reassociated"}
+SOURCES = Path(reid_repro.__file__).parent
+
+
+def decorators(function: ast.FunctionDef) -> set[str]:
+    called = [one.func if isinstance(one, ast.Call) else one for one in function.decorator_list]
+    return {one.id for one in called if isinstance(one, ast.Name)}
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Names called, and the function of the module where: not in compiled code."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef) and decorators(node) & COMPILED:
+            continue
+        for part in ast.walk(node):
+            if isinstance(part, ast.Call) and isinstance(part.func, ast.Name | ast.Attribute):
+                name = part.func.id if isinstance(part.func, ast.Name) else part.func.attr
+                yield name, getattr(node, "name", "module")
+
+
+def test_python_calls_no_function_that_only_kernels_may_call() -> None:
+    trees = {
+        file: ast.parse(text)
+        for file in SOURCES.rglob("*.py")
+        if "retrieval.compiled" in (text := file.read_text())
+    }
+    kinds = {
+        (file, node.name): decorators(node)
+        for file, tree in trees.items()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+    }
+    inside = {name for (_, name), of in kinds.items() if of & INSIDE}
+    assert len(inside) > 20
+    found = [
+        f"{file.name}: {where} calls {name}"
+        for file, tree in trees.items()
+        for name, where in calls(tree)
+        if name in inside and kinds.get((file, name), INSIDE) & INSIDE
+    ]
+    assert found == []

@@ -33,6 +33,7 @@ MANGLED = (  # what zlib, bz2, lzma, tarfile and zipfile raise for bytes that ma
     EOFError,
     IndexError,
     KeyError,
+    NotImplementedError,  # a version of the zip format that no reader knows
     OSError,
     OverflowError,
     RecursionError,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from reid_repro.retrieval.compiled import inner
+from reid_repro.retrieval.compiled import alone
 
 Bytes = npt.NDArray[np.uint8]
 Keys = npt.NDArray[np.uint32]
@@ -105,7 +105,7 @@ def _decipher(data: bytes, keys: Keys) -> bytes:
     return plain.tobytes()
 
 
-@inner
+@alone
 def _loop(data: Any, keys: Any, table: Any, plain: Any) -> None:
     first, second, third = keys[0], keys[1], keys[2]
     for i in range(len(data)):

@@ -102,7 +102,8 @@ def alone(function: F) -> F:
 def inner(function: F) -> F:
     """Compile a function that only kernels call, inlined by the compiler where it pays.
 
-    It is part of their compiled code: it is not kept by itself, and Python cannot call it.
+    It is part of their compiled code: it is not kept by itself, and a call from Python would crash
+    (a test reads the sources for such calls).
     """
     return _compiled(function, cache=False, no_cpython_wrapper=True)
 
